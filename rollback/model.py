@@ -1,0 +1,87 @@
+"""Transactions, snapshots and the answers of `host.sh`: the values of writing to a host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file as it is on a host. `sha256` is None when it is absent; `mode` is its permission bits."""
+
+    path: str
+    sha256: str | None
+    mode: int = 0o644
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True)
+class FileWrite:
+    """One file of a transaction: what it must be now, and its bytes afterwards (None: it is removed).
+
+    `mode`, `uid`, `gid` of None keep what is there; a created file gets 0644 and the project folder's owner.
+    """
+
+    before: FileState
+    data: bytes | None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """All the files of one change on one host, written together or not at all.
+
+    `reads` are files that the plan was made from and that are not written: they too must still have their bytes.
+    `images` maps a service to the image id that runs, kept in the snapshot.
+    """
+
+    id: str
+    run: str
+    step: str
+    project_dir: str
+    writes: tuple[FileWrite, ...]
+    reads: tuple[FileState, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+    note: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every file before a transaction, which were absent, and the images that ran."""
+
+    id: str
+    run: str
+    step: str
+    at: str
+    project_dir: str
+    before: tuple[FileState, ...]
+    after: tuple[FileState, ...]
+    images: Mapping[str, str] = field(default_factory=dict)
+    note: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a host's journal. `hash` covers the line and the hash of the one before."""
+
+    at: str
+    kind: str
+    run: str
+    data: Mapping[str, object]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a host's lock: `who` is user@machine of the controller, times are RFC 3339 on the host's clock."""
+
+    run: str
+    who: str
+    since: str
+    renewed: str
+    stale: bool

@@ -1,0 +1,238 @@
+"""A Compose project as pure values: what a stack is, and the operations that can be asked of it.
+
+`project.load` makes a Stack from bytes, `splice.apply` carries operations out as splices of those bytes. Nothing here
+does input or output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands. `line` counts from 1."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True)
+class ProjectSpec:
+    """What makes a project besides the bytes of its files. Paths are absolute, or relative to `directory`.
+
+    `environment` is what the shell that runs Compose would add to the interpolation (normally nothing).
+    """
+
+    directory: str
+    name: str
+    compose_files: tuple[str, ...]
+    env_files: tuple[str, ...] = (".env",)
+    profiles: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of a resolved text and the bytes that it came from.
+
+    `start:end` are offsets in the resolved text. `path`, `from_byte:to_byte` are where those very characters stand; the
+    bytes may be an expression of the same length or another (a quoted or escaped scalar), so `exact` says whether the
+    file's bytes are the characters themselves. `reference` is where the `${...}` that brought them stands, if any: a
+    service may put its own text there instead of changing a variable that others share.
+    """
+
+    start: int
+    end: int
+    path: str
+    from_byte: int
+    to_byte: int
+    exact: bool
+    reference: tuple[str, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable of a service.
+
+    `value` is resolved as Compose would (None: taken from the shell at `up`, or unset); `raw` is the scalar's own text.
+    `spans` covers `value` from its first to its last character, in order.
+    """
+
+    name: str
+    value: str | None
+    raw: str
+    place: Place
+    source: Literal["environment", "env_file"]
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`depends_on`: one service's need of another."""
+
+    dependency: str
+    condition: Condition
+    required: bool
+    restart: bool
+    form: Literal["list", "map"]
+    place: Place
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """A service's own `healthcheck`. Times in seconds; None: not set, so the engine's default holds."""
+
+    test: tuple[str, ...]
+    disabled: bool
+    interval_s: float | None
+    timeout_s: float | None
+    start_period_s: float | None
+    start_interval_s: float | None
+    retries: int | None
+    place: Place
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service after merging, `extends` and interpolation.
+
+    `value` is the whole resolved mapping as Compose would see it (short forms kept); the other fields are the parts
+    that steps ask for. `active`: the chosen profiles include it. `ports` are container ports, from `ports` and
+    `expose`.
+    """
+
+    name: str
+    place: Place
+    value: Mapping[str, Any]
+    image: str | None
+    builds: bool
+    container_name: str | None
+    edges: Mapping[str, Edge]
+    health_check: HealthCheck | None
+    environment: Mapping[str, Variable]
+    ports: tuple[int, ...]
+    profiles: tuple[str, ...]
+    restart: str | None
+    command: tuple[str, ...] | None
+    active: bool
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A Compose project: its spec, the bytes of every file that it was read from, and its services in file order.
+
+    `warnings` are what Compose would only warn about: (variable, place) that is unset and becomes a blank.
+    """
+
+    spec: ProjectSpec
+    files: Mapping[str, bytes]
+    services: Mapping[str, Service]
+    value: Mapping[str, Any]
+    warnings: tuple[tuple[str, Place], ...] = ()
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A splice: bytes `start:end` of `path` become `text`. Offsets are of the file before any edit of its change."""
+
+    path: str
+    start: int
+    end: int
+    text: bytes
+    reason: str
+
+
+# Operations: what a step asks of a stack, as values that can be listed, compared and printed.
+
+
+@dataclass(frozen=True)
+class SetCondition:
+    """Gives an edge a condition; a list becomes a map with every other edge as it was."""
+
+    service: str
+    dependency: str
+    condition: Condition
+    required: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AddDependency:
+    """Adds an edge in the form that is there (a list becomes a map when the condition needs one)."""
+
+    service: str
+    dependency: str
+    condition: Condition
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RemoveDependency:
+    service: str
+    dependency: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SetHealthCheck:
+    """Sets the given keys of a `healthcheck` (`test`, `interval`, `timeout`, `retries`, `start_period`,
+    `start_interval`), adding the mapping when there is none. `$` in `test` is written as Compose needs it (`$$`)."""
+
+    service: str
+    settings: Mapping[str, str | int | tuple[str, ...]]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SetVariable:
+    """Sets or adds one variable of a service's environment, in the form that is there. `$` is written as `$$`."""
+
+    service: str
+    name: str
+    value: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ReplaceText:
+    """Puts `text` in place of characters `start:end` of a variable's resolved value, where those characters live.
+
+    `at="origin"` edits the file that holds the characters (a `.env`, a default inside `${...}`); `at="reference"` puts
+    the text in the service's own environment instead of the reference. An origin that would change anything which no
+    operation of the same `apply` names is refused, and the caller may ask again at the reference.
+    """
+
+    service: str
+    variable: str
+    start: int
+    end: int
+    text: str
+    at: Literal["origin", "reference"] = "origin"
+    reason: str = ""
+
+
+Operation = SetCondition | AddDependency | RemoveDependency | SetHealthCheck | SetVariable | ReplaceText
+
+
+@dataclass(frozen=True)
+class CannotEdit:
+    """An operation that was not carried out: one line with what is in the way, and what to do."""
+
+    operation: Operation
+    place: Place
+    reason: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What `splice.apply` made: the stack read again from the new bytes, the edits, and what it could not do."""
+
+    stack: Stack
+    edits: tuple[Edit, ...]
+    refused: tuple[CannotEdit, ...]

@@ -1,0 +1,145 @@
+"""What flows between the survey, the steps, the planner and the runner. Frozen values, no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from checks.model import Probe
+from runbooks.compose.model import Edit, Operation, Stack
+
+Risk = Literal["low", "medium", "high"]
+Proof = Literal["proven", "unproven", "not needed"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something only a live container can answer: the exit code and output of a program inside it.
+
+    `environment` reaches the program without ever standing in a process list; that is where secrets go. Questions with
+    the same `key` are asked once. `timeout_s` is in seconds.
+    """
+
+    key: str
+    service: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`exit` is None when the program could not run (no such program, container not running) or ran out of time."""
+
+    exit: int | None
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the project, from its labels and state. Times are RFC 3339 as the engine gives them."""
+
+    id: str
+    name: str
+    service: str
+    number: int
+    one_off: bool
+    image: str
+    image_id: str
+    config_hash: str
+    project: str
+    state: str
+    exit_code: int
+    health: Literal["healthy", "unhealthy", "starting"] | None
+    restarts: int
+    started_at: str
+    environment: Mapping[str, str]
+    labels: Mapping[str, str]
+    addresses: Mapping[str, str]
+    mounts: tuple[tuple[str, str, str], ...] = ()
+    """(type, source, target)"""
+    oom_killed: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a step may ask of an image: its own HEALTHCHECK, exposed ports, and default command."""
+
+    id: str
+    has_health_check: bool
+    ports: tuple[int, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What only the live host knows. `live` is False for `plan --file`: then nothing is proven."""
+
+    live: bool
+    engine: tuple[int, ...] = ()
+    compose: tuple[int, ...] = ()
+    cpus: float = 0.0
+    memory: int = 0
+    containers: Mapping[str, tuple[Container, ...]] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    rendered: Mapping[str, Any] | None = None
+
+
+NO_FACTS = Facts(live=False)
+
+
+@dataclass(frozen=True)
+class Altered:
+    """One thing that a step changes, as people and `plan --json` see it. `what` is a public word (DESIGN)."""
+
+    service: str
+    path: str
+    line: int
+    what: str
+    before: str
+    after: str
+    proof: Proof
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One thing that a step looked at and left alone, and why. `attention`: an operator should read it."""
+
+    service: str
+    what: str
+    reason: str
+    attention: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One thing that a step should have changed and could not: what is in the way and what to do."""
+
+    service: str
+    path: str
+    line: int
+    what: str
+    reason: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one step makes of one stack. `stack` is the stack afterwards; `edits` are relative to the stack before."""
+
+    step: str
+    risk: Risk
+    stack: Stack
+    operations: tuple[Operation, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    created: Mapping[str, bytes] = field(default_factory=dict)
+    altered: tuple[Altered, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    before_undo: tuple[Question, ...] = ()
