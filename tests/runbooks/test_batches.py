@@ -1,0 +1,36 @@
+"""Batches cover every host once, in order, and a bad size is one clear line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory.errors import InputError
+from runbooks.batches import DEFAULT, sizes, split
+
+
+def test_the_default_is_one_canary_then_a_quarter_then_the_rest() -> None:
+    batches = split(list(range(8)), sizes(None))
+    assert [len(batch) for batch in batches] == [1, 2, 5]
+    assert sizes(None) == DEFAULT
+
+
+def test_the_last_size_is_repeated_until_no_host_is_left() -> None:
+    assert split("abcdefg", sizes("1,3")) == (("a",), ("b", "c", "d"), ("e", "f", "g"))
+
+
+def test_a_list_is_read_as_its_text_form_is() -> None:
+    assert sizes([1, "25%"]) == sizes("1, 25%")
+
+
+@given(st.integers(0, 200), st.lists(st.sampled_from(["1", "2", "7", "1%", "25%", "100%"]), min_size=1, max_size=4))
+def test_every_host_stands_in_exactly_one_batch(count: int, serial: list[str]) -> None:
+    hosts = list(range(count))
+    batches = split(hosts, sizes(serial))
+    assert [host for batch in batches for host in batch] == hosts
+    assert all(batches)
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "101%", "many", "", "1,,2", "2.5"])
+def test_a_size_that_is_none_is_refused_with_the_mend(word: str) -> None:
+    with pytest.raises(InputError, match="write a number from 1"):
+        sizes(word)
