@@ -134,6 +134,8 @@ class Stack:
     services: Mapping[str, Service]
     value: Mapping[str, Any]
     warnings: tuple[tuple[str, Place], ...] = ()
+    tree: object = field(default=None, repr=False, compare=False)
+    """What `project.load` read this from, kept for `splice.apply`; nobody else's business."""
 
 
 @dataclass(frozen=True)
