@@ -1,0 +1,166 @@
+"""A Compose file as a tree of values that remember their nodes: what merging, reading and editing all work on.
+
+An `Item` is a scalar, a mapping or a sequence after interpolation. Merging two items makes a new one that keeps both as
+its `layers`, so that whatever stands in the result can be followed to every place that had a part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from inventory import text as yaml_text
+from inventory.errors import InputError
+from runbooks.compose import interpolation
+from runbooks.compose.environment import Scope
+from runbooks.compose.interpolation import BadTemplate
+from runbooks.compose.nodes import Document, entries, is_merge, merged
+
+RESET, OVERRIDE = "!reset", "!override"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One reading of a file: the file, what names mean in it, and the folder that its relative paths start from."""
+
+    document: Document
+    scope: Scope
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A mapping's key: the key's node, and the mapping node that it stands in (another one when `<<` brought it)."""
+
+    node: ScalarNode
+    holder: MappingNode
+
+
+class Item:
+    """One value. `value` is a plain scalar, a dict of items, or a list of items.
+
+    `source` and `node` say where it stands (for a merged item: its strongest layer). `keys` are a mapping's own and
+    merged keys; `resets` and `overrides` the keys whose value an earlier file's is dropped for. `layers`: the items
+    that were merged into this one, the weakest first; empty for an item that stands in one place.
+    """
+
+    __slots__ = ("keys", "layers", "node", "overrides", "resets", "source", "value")
+
+    def __init__(self, value: Any, node: Node, source: Source) -> None:
+        self.value = value
+        self.node = node
+        self.source = source
+        self.keys: dict[str, Key] = {}
+        self.resets: tuple[str, ...] = ()
+        self.overrides: tuple[str, ...] = ()
+        self.layers: tuple[Item, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Item, ...]:
+        """The items that each stand in one place: the layers, or this one."""
+        return self.layers or (self,)
+
+    def bad(self, key: str, message: str, mend: str) -> InputError:
+        """An error at this item's line. `key` is the path of keys, as people write it: `services.web.ports`."""
+        place = self.source.document.place(self.node)
+        return InputError(message, mend=mend, path=place.path, line=place.line, key=key)
+
+
+def build(source: Source) -> Item | None:
+    """The tree of one file; None when the file is empty. Raises InputError for a value that cannot be interpolated."""
+    root = source.document.root
+    return None if root is None else _Builder(source).build(root)
+
+
+def plain(item: Item, known: dict[int, Any] | None = None) -> Any:
+    """The item as plain data. What is shared in the tree is shared in the data."""
+    known = {} if known is None else known
+    value = item.value
+    if not isinstance(value, dict | list):
+        return value
+    found = known.get(id(item))
+    if found is None:
+        if isinstance(value, dict):
+            found = {key: plain(child, known) for key, child in value.items()}
+        else:
+            found = [plain(child, known) for child in value]
+        known[id(item)] = found
+    return found
+
+
+def walk(item: Item, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Item]]:
+    """Every item with its path of keys; items of sequences go by their number."""
+    yield path, item
+    if isinstance(item.value, dict):
+        for key, child in item.value.items():
+            yield from walk(child, (*path, key))
+    elif isinstance(item.value, list):
+        for number, child in enumerate(item.value):
+            yield from walk(child, (*path, str(number)))
+
+
+class _Builder:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.known: dict[int, Item] = {}
+
+    def build(self, node: Node) -> Item:
+        found = self.known.get(id(node))
+        if found is None:
+            if isinstance(node, ScalarNode):
+                found = self._scalar(node)
+            elif isinstance(node, MappingNode):
+                found = self._mapping(node)
+            else:
+                found = Item([self.build(child) for child in node.value], node, self.source)
+            self.known[id(node)] = found
+        return found
+
+    def _scalar(self, node: ScalarNode) -> Item:
+        value = yaml_text.value(node)
+        if isinstance(value, str) and "$" in value:
+            scope, place = self.source.scope, self.source.document.place(node)
+            try:
+                value = interpolation.substitute(value, scope.lookup, scope.warn(place))
+            except BadTemplate as error:
+                raise InputError(error.message, mend=error.mend, path=place.path, line=place.line) from None
+        return Item(value, node, self.source)
+
+    def _mapping(self, node: MappingNode) -> Item:
+        item = Item({}, node, self.source)
+        for lower in reversed(merged(node)):
+            below = self.build(lower)
+            item.value.update(below.value)
+            item.keys.update(below.keys)
+            item.resets += below.resets
+            item.overrides += below.overrides
+        self._check_merges(node)
+        resets, overrides = [], []
+        for key, child in entries(node):
+            name = str(key.value)
+            item.value.pop(name, None)
+            item.keys.pop(name, None)
+            if child.tag == RESET:
+                resets.append(name)
+                continue
+            if child.tag == OVERRIDE:
+                overrides.append(name)
+            item.value[name] = self.build(child)
+            item.keys[name] = Key(key, node)
+        item.resets += tuple(resets)
+        item.overrides += tuple(overrides)
+        return item
+
+    def _check_merges(self, node: MappingNode) -> None:
+        for key, child in node.value:
+            place = self.source.document.place(key)
+            if not isinstance(key, ScalarNode):
+                raise InputError("a key is a list or a mapping", mend="write a name", path=place.path, line=place.line)
+            wrong = is_merge(key) and not isinstance(child, MappingNode | SequenceNode)
+            if wrong:
+                raise InputError(
+                    "<< merges only mappings", mend="name the anchor of a mapping", path=place.path, line=place.line
+                )

@@ -1,0 +1,161 @@
+"""A service's environment, resolved as Compose would, each value with the bytes that its pieces came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ruamel.yaml.nodes import ScalarNode
+
+from runbooks.compose import environment, interpolation, origins
+from runbooks.compose.assemble import Assembly, Reader, at, no_file
+from runbooks.compose.environment import Bound, Entry
+from runbooks.compose.model import Place, Span, Variable
+from runbooks.compose.scalars import traced
+from runbooks.compose.tree import Item
+from runbooks.compose.units import as_text, boolean
+
+
+class EnvFiles:
+    """The project's `env_file`s, each read once as long as it refers to nothing."""
+
+    def __init__(self, reader: Reader, assembly: Assembly) -> None:
+        self.reader, self.assembly = reader, assembly
+        self._fixed: dict[str, list[Entry]] = {}
+
+    def read(self, path: str, data: bytes, known: Mapping[str, Bound], found: dict[str, Bound], *, raw: bool) -> None:
+        """Adds a file's variables to `found`."""
+        fixed = self._fixed.get(path)
+        if fixed is None:
+            entries = environment.read(data, path, known, found, raw=raw)
+            self.assembly.env_entries.setdefault(path, entries)
+            if b"$" not in data and not any(line and b"=" not in line and b":" not in line for line in data.split()):
+                self._fixed[path] = entries
+            return
+        found.update({entry.name: entry.bound for entry in fixed})
+
+
+def variables(
+    service: str, parts: Mapping[str, Item], assembly: Assembly, env_files: EnvFiles, *, active: bool
+) -> dict[str, Variable]:
+    """A service's variables: those of its env files, then its own, which win.
+
+    Raises InputError for an env file that is required and absent (of an active service), and for wrong types.
+    """
+    own = _environment(service, parts.get("environment"))
+    listed = parts.get("env_file")
+    if listed is None or listed.value is None:
+        return own
+    found: dict[str, Bound] = {}
+    known = {name: _bound(variable) for name, variable in own.items() if variable.value is not None}
+    known |= assembly.scope.bound
+    for path, required, raw, place in _files(service, listed):
+        data = env_files.reader.bytes(path)
+        if data is not None:
+            env_files.read(path, data, known, found, raw=raw)
+        elif required and active and not env_files.reader.exploring:
+            raise no_file(path, place, "env_file")
+    given = {name: _given(name, bound, listed) for name, bound in found.items() if name}
+    # A name without a value keeps the value that an env file gives it.
+    own = {name: variable for name, variable in own.items() if variable.value is not None or name not in given}
+    return {**given, **own}
+
+
+def _bound(variable: Variable) -> Bound:
+    return Bound(variable.value or "", variable.spans, variable.place)
+
+
+def _given(name: str, bound: Bound, listed: Item) -> Variable:
+    place = bound.place or listed.source.document.place(listed.node)
+    spans = tuple(
+        Span(span.start, span.end, span.path, span.from_byte, span.to_byte, span.exact) for span in bound.spans
+    )
+    return Variable(name, bound.value, bound.value, place, "env_file", spans)
+
+
+def _files(service: str, listed: Item) -> list[tuple[str, bool, bool, Place]]:
+    """The env files of a service: path, whether it must be there, whether it is raw, and where it is named."""
+    key = f"services.{service}.env_file"
+    found = []
+    for entry in listed.value if isinstance(listed.value, list) else [listed]:
+        if isinstance(entry.value, dict):
+            path, required, form = (entry.value.get(name) for name in ("path", "required", "format"))
+        else:
+            path, required, form = entry, None, None
+        if path is None or not isinstance(path.value, str):
+            raise entry.bad(key, "names no path", "write path: FILE.env")
+        must = True if required is None else boolean(required.value) is not False
+        raw = form is not None and form.value == "raw"
+        place = entry.source.document.place(entry.node)
+        found.append((at(path.source.directory, path.value), must, raw, place))
+    return found
+
+
+def _environment(service: str, item: Item | None) -> dict[str, Variable]:
+    key = f"services.{service}.environment"
+    if item is None or item.value is None:
+        return {}
+    if isinstance(item.value, dict):
+        return {name: _variable(name, child, key, listed=name not in item.keys) for name, child in item.value.items()}
+    if not isinstance(item.value, list):
+        raise item.bad(key, "must be a list or a mapping", "write NAME: VALUE under it")
+    found = {}
+    for element in item.value:
+        if isinstance(element.value, dict | list) or element.value is None:
+            raise element.bad(key, "must be a list of NAME=VALUE", "write - NAME=VALUE")
+        name = str(element.value).partition("=")[0]
+        found[name] = _variable(name, element, key, listed=True)
+    return found
+
+
+def _variable(name: str, item: Item, key: str, *, listed: bool) -> Variable:
+    if isinstance(item.value, dict | list):
+        raise item.bad(f"{key}.{name}", "must be a text", f"write {name}: VALUE")
+    node = item.node
+    if not isinstance(node, ScalarNode):
+        raise item.bad(f"{key}.{name}", "must be a text", f"write {name}: VALUE")
+    template: str = node.value
+    place = item.source.document.place(node)
+    text, spans = _resolved(item, node, template)
+    if listed:
+        bare, equals, _ = text.partition("=")
+        if not equals:
+            return _passed(name, item, place)
+        skip = len(bare) + 1
+        raw = template.partition("=")[2]
+        return Variable(name, text[skip:], raw, place, "environment", tuple(origins.clip(spans, skip, len(text))))
+    value = as_text(template) if node.style is None and node.tag != "!!str" and "$" not in template else text
+    if value is None:
+        return _passed(name, item, place)
+    if value != text:
+        spans = _as_one(item, len(value))
+    return Variable(name, value, template, place, "environment", spans)
+
+
+def _resolved(item: Item, node: ScalarNode, template: str) -> tuple[str, tuple[Span, ...]]:
+    document, scope = item.source.document, item.source.scope
+    spans = origins.spans(traced(document, node), document.text, document.path, document.byte)
+    if "$" not in template:
+        return template, spans
+    parts = interpolation.pieces(template, scope.lookup)
+    names = {part.name for part in parts if part.kind == "variable"}
+    return origins.follow(parts, spans, {name: bound.spans for name in names if (bound := scope.bound.get(name))})
+
+
+def _passed(name: str, item: Item, place: Place) -> Variable:
+    """A name without a value: Compose takes it from the shell or the project's env files."""
+    bound = item.source.scope.bound.get(name)
+    if bound is None:
+        return Variable(name, None, "", place, "environment")
+    (only,) = _as_one(item, 1)
+    reference = (only.path, only.from_byte, only.to_byte)
+    spans = tuple(
+        Span(span.start, span.end, span.path, span.from_byte, span.to_byte, span.exact, reference)
+        for span in bound.spans
+    )
+    return Variable(name, bound.value, "", place, "environment", spans)
+
+
+def _as_one(item: Item, length: int) -> tuple[Span, ...]:
+    document, node = item.source.document, item.node
+    begin, stop = document.byte(int(node.start_mark.index)), document.byte(int(node.end_mark.index))
+    return (Span(0, length, document.path, begin, stop, False),) if length else ()
