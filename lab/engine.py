@@ -1,0 +1,142 @@
+"""The Docker engine that the practice hosts run on: the one that answers, else one that this module starts as root.
+
+An engine of the lab's own has its own socket, data root and pid file in the cache folder, which checkouts share.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inventory.errors import RunbookError
+from lab.state import cache
+
+if TYPE_CHECKING:
+    import docker
+
+START_LIMIT_S = 60.0
+MEND = "start Docker, or run as root on Debian or Ubuntu; `./inv plan --phase 1 --file FILE` needs no engine"
+
+
+def client() -> docker.DockerClient:
+    """A client of the engine that answers, made to answer if need be. Raises RunbookError with the way without one."""
+    found = answering()
+    if found:
+        return found
+    with locked("engine"):
+        found = answering()
+        if found:
+            return found
+        install()
+        start()
+    found = answering()
+    if not found:
+        raise RunbookError(f"the Docker engine does not answer: see {log_file()}", mend=MEND)
+    return found
+
+
+def answering() -> docker.DockerClient | None:
+    """A client of DOCKER_HOST, the usual socket or the lab's own engine, whichever answers first."""
+    import docker
+    from docker.errors import DockerException
+
+    for url in (os.environ.get("DOCKER_HOST"), "unix:///var/run/docker.sock", f"unix://{socket()}"):
+        if not url or (url.startswith("unix://") and not Path(url[7:]).exists()):
+            continue
+        try:
+            found = docker.DockerClient(base_url=url, timeout=600)
+            found.ping()
+            return found
+        except DockerException:
+            continue
+        except OSError:
+            continue
+    return None
+
+
+def install() -> None:
+    """Installs an engine where that can be done without asking: as root on Debian or Ubuntu."""
+    if shutil.which("dockerd"):
+        if os.geteuid() != 0:
+            raise RunbookError("no Docker engine answers, and starting one needs root", mend=MEND)
+        return
+    apt_install("docker.io", "iptables")
+
+
+def apt_install(*packages: str) -> None:
+    """Installs Debian packages as root. Raises RunbookError where that is not possible."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise RunbookError(f"needs {', '.join(packages)}, which only root on Debian or Ubuntu can install", mend=MEND)
+    print(f"installing {', '.join(packages)}", file=sys.stderr)
+    environment = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        done = subprocess.run(["apt-get", "-qq", *words], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+            raise RunbookError(f"apt-get {words[0]} failed: {last}", mend=MEND)
+
+
+def start() -> None:
+    """Starts the lab's own engine, detached, and waits until it answers or has ended."""
+    folder = cache() / "engine"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    argv = [
+        "dockerd",
+        f"--host=unix://{socket()}",
+        f"--data-root={folder / 'data'}",
+        f"--exec-root={folder / 'exec'}",
+        f"--pidfile={pid_file()}",
+    ]
+    with log_file().open("ab") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if answering():
+            return
+        time.sleep(0.1)
+
+
+def stop() -> bool:
+    """Stops the lab's own engine, if it is running and holds no container. True when it was stopped."""
+    found = answering()
+    if not found or not pid_file().exists() or not str(found.api.base_url).endswith("docker.sock"):
+        return False
+    pid = int(pid_file().read_text())
+    command = Path(f"/proc/{pid}/cmdline")
+    if not command.exists() or str(socket()).encode() not in command.read_bytes() or found.containers.list(all=True):
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + START_LIMIT_S
+    while command.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return True
+
+
+def socket() -> Path:
+    return cache() / "engine" / "docker.sock"
+
+
+def pid_file() -> Path:
+    return cache() / "engine" / "docker.pid"
+
+
+def log_file() -> Path:
+    return cache() / "engine" / "dockerd.log"
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Holds a lock that all checkouts of this user share."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,65 @@
+"""The stand-in for the platform's backend: it really uses PostgreSQL (a pool, a table) and Redis (a counter).
+
+Crashes when what it needs at start is absent, and logs each failed connection attempt. A drill may set the Redis key
+`drill:fail_after_s` before a restart: this process, started then, answers /health with 503 from that many seconds on.
+"""
+
+import os
+import signal
+import time
+
+import psycopg
+import psycopg_pool
+import redis
+import standin
+import startup
+
+# The port that the platform's backend listens on.
+PORT = 2000
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    print("backend: starting", flush=True)
+    database, cache = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
+    try:
+        with psycopg.connect(database, connect_timeout=3, prepare_threshold=None) as connection:
+            connection.execute("create table if not exists reconciled (id bigserial primary key, at timestamptz default now())")
+    except psycopg.Error as error:
+        standin.fail(database, error)
+    counter = redis.Redis.from_url(cache, socket_timeout=3)
+    try:
+        limit = counter.get("drill:fail_after_s")
+    except redis.RedisError as error:
+        standin.fail(cache, error)
+    for variable in ("LOGSTASH_URL", "APM_SERVER_URL"):
+        standin.require(os.environ.get(variable, ""))
+    startup.wait("backend")
+    # Transaction pooling allows no prepared statement that outlives its transaction in older poolers: none is made.
+    pool = psycopg_pool.ConnectionPool(database, min_size=2, max_size=10, timeout=5, kwargs={"prepare_threshold": None})
+    fails_at = time.monotonic() + float(limit) if limit else None
+    print("backend: ready", flush=True)
+    standin.serve(PORT, lambda path: answer(path, pool, counter, fails_at))
+
+
+def answer(path: str, pool: psycopg_pool.ConnectionPool, counter: redis.Redis, fails_at: float | None):
+    try:
+        if path == "/health":
+            if fails_at is not None and time.monotonic() >= fails_at:
+                return 503, {"status": "unhealthy", "reason": "drill"}
+            with pool.connection() as connection:
+                connection.execute("select 1")
+            counter.ping()
+            return {"status": "healthy"}
+        if path == "/api/reconcile":
+            with pool.connection() as connection:
+                row = connection.execute("insert into reconciled default values returning id").fetchone()
+            return {"id": row[0], "count": counter.incr("reconciled")}
+    except (psycopg.Error, psycopg_pool.PoolTimeout, redis.RedisError) as error:
+        print(f"connection attempt failed: {type(error).__name__}", flush=True)
+        return 503, {"status": "unhealthy", "reason": type(error).__name__}
+    return None
+
+
+if __name__ == "__main__":
+    main()
