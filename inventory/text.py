@@ -1,0 +1,205 @@
+"""YAML text, bounded and with positions: the one reader of inventories, phase files and Compose files.
+
+`parse` gives the node tree of ruamel.yaml's C composer, whose marks count characters from after the byte order mark;
+`value` turns nodes into plain data by the rules that Compose uses (YAML 1.2's core schema with `<<`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from inventory.errors import InputError
+
+LIMIT = 2 << 20
+"""Bytes of one file; the longest of 324 public Compose files has 0.1 MB (FACTS)."""
+DEPTH = 100
+EXPANDED = 200_000
+"""Nodes after aliases are written out: what keeps an alias bomb from being expanded."""
+BOM = b"\xef\xbb\xbf"
+
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+|0[0-7_]+)\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_STEEP = re.compile(r"(?m)^ {200}|(?:[-?:][ \t]+){20}")
+
+
+def parse(data: bytes, path: str, *, limit: int = LIMIT) -> Node | None:
+    """The root node of one YAML document, or None when it is empty. Raises InputError with path, line and mend."""
+    text = decode(data, path, limit)
+    if text.count("[") + text.count("{") > DEPTH or _STEEP.search(text):
+        check_depth(text, path)
+    root = composed(text, path)
+    if root is not None:
+        check_tree(root, path)
+    return root
+
+
+def load(data: bytes, path: str, *, limit: int = LIMIT) -> Any:
+    """The plain value of one YAML document. Raises InputError as `parse` does."""
+    root = parse(data, path, limit=limit)
+    return None if root is None else value(root)
+
+
+def line(node: Node) -> int:
+    """The line that a node begins on, from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def value(node: Node) -> Any:
+    """A node as plain data. Keys become text; a mapping's own keys win over merged ones, earlier merges over later."""
+    if isinstance(node, ScalarNode):
+        return scalar(node)
+    if isinstance(node, SequenceNode):
+        return [value(item) for item in node.value]
+    merged: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for key, item in node.value:
+        if is_merge(key):
+            found = value(item)
+            for source in found if isinstance(found, list) else [found]:
+                if isinstance(source, dict):
+                    merged = source | merged
+        else:
+            own[str(key.value)] = value(item)
+    return merged | own
+
+
+def scalar(node: ScalarNode) -> Any:
+    """A scalar as Compose reads it: quoted and tagged text stays text, `yes` and `on` are text, `0o17` is a number."""
+    raw = str(node.value)
+    if node.style in ("'", '"', "|", ">") or (str(node.tag) == "tag:yaml.org,2002:str" and node.style):
+        return raw
+    if raw in ("", "~", "null", "Null", "NULL"):
+        return None
+    if raw in ("true", "True", "TRUE"):
+        return True
+    if raw in ("false", "False", "FALSE"):
+        return False
+    if _INTEGER.match(raw):
+        digits = raw.replace("_", "")
+        sign = -1 if digits.startswith("-") else 1
+        digits = digits.lstrip("+-")
+        for prefix, radix in (("0x", 16), ("0o", 8), ("0b", 2)):
+            if digits.startswith(prefix):
+                return sign * int(digits[2:], radix)
+        return sign * int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10)
+    if _FLOAT.match(raw):
+        return float(raw.replace("_", ""))
+    if re.fullmatch(r"[-+]?\.(?:inf|Inf|INF)", raw):
+        return float(raw.replace(".", ""))
+    return float("nan") if raw in (".nan", ".NaN", ".NAN") else raw
+
+
+def is_merge(key: Node) -> bool:
+    return isinstance(key, ScalarNode) and key.value == "<<" and not key.style
+
+
+def decode(data: bytes, path: str, limit: int) -> str:
+    """The text of a file without its byte order mark. Raises InputError when it is too large, binary or not UTF-8."""
+    if len(data) > limit:
+        raise InputError(f"has {len(data)} bytes, more than {limit}", path=path, mend="is this the right file?")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("is UTF-16", path=path, line=1, mend="save it as UTF-8")
+    try:
+        text = data.removeprefix(BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = data.count(b"\n", 0, error.start) + 1
+        raise InputError("is not UTF-8 text", path=path, line=at, mend="save it as UTF-8") from None
+    if "\0" in text:
+        at = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError("has a NUL byte: it is binary", path=path, line=at, mend="is this the right file?")
+    return text
+
+
+def composed(text: str, path: str) -> Node | None:
+    """The node tree of the C composer, its errors as one InputError."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        root: Node | None = YAML(typ="safe", pure=False).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = " ".join(part for part in (error.problem, error.context) if part)
+        at = mark.line + 1 if mark else None
+        raise InputError(f"is not YAML: {problem}", path=path, line=at, mend=mend(text, at, problem)) from None
+    except (YAMLError, ValueError) as error:
+        raise InputError(f"is not YAML: {str(error).splitlines()[0]}", path=path, mend="mend the text") from None
+    return root
+
+
+def mend(text: str, at: int | None, problem: str) -> str:
+    """What to do about a syntax error, from the line that it stands on."""
+    lines = text.splitlines()
+    here = lines[at - 1] if at and at <= len(lines) else ""
+    if here[: len(here) - len(here.lstrip())].count("\t") or ("cannot start any token" in problem and "\t" in here):
+        return "indent with spaces, not tabs"
+    if "document" in problem:
+        return "keep one document in the file"
+    if "undefined alias" in problem:
+        return "define the anchor before it is used"
+    return "mend the text at this line, or the one before"
+
+
+def check_depth(text: str, path: str) -> None:
+    """Refuses nesting that would exhaust the stack, before anything recursive reads it."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    try:
+        for event in YAML(typ="safe", pure=False).parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > DEPTH:
+                at = event.start_mark.line + 1
+                raise InputError(f"is nested deeper than {DEPTH}", path=path, line=at, mend="nest less deeply")
+    except YAMLError:
+        return  # the composer says it better
+
+
+def check_tree(root: Node, path: str) -> None:
+    """Refuses duplicate keys, keys that are not text, aliases to what holds them, and alias bombs."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: Node) -> int:
+        if isinstance(node, ScalarNode):
+            return 1
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in open_nodes:
+            raise InputError("has an alias to what holds it", path=path, line=line(node), mend="write the value out")
+        open_nodes.add(id(node))
+        if isinstance(node, MappingNode):
+            check_keys(node, path)
+            total = 1 + sum(1 + size(item) for _, item in node.value)
+        else:
+            total = 1 + sum(size(item) for item in node.value)
+        open_nodes.discard(id(node))
+        sizes[id(node)] = total
+        if total > EXPANDED:
+            raise InputError(
+                f"expands to more than {EXPANDED} values through its aliases", path=path, line=line(node),
+                mend="use fewer aliases",
+            )  # fmt: skip
+        return total
+
+    size(root)
+
+
+def check_keys(node: MappingNode, path: str) -> None:
+    """Refuses a key that stands twice in one mapping, naming both lines, and a key that is a collection."""
+    seen: dict[str, int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, ScalarNode):
+            raise InputError("has a key that is not text", path=path, line=line(key), mend="write a plain key")
+        if key.value in seen and not is_merge(key):
+            raise InputError(
+                f"stands twice: first on line {seen[key.value]}", path=path, line=line(key), key=str(key.value),
+                mend="keep one of the two",
+            )  # fmt: skip
+        seen.setdefault(str(key.value), line(key))
