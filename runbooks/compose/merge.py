@@ -2,8 +2,8 @@
 
 Mappings are merged key by key, sequences are appended, scalars are replaced; the exceptions are tables here. What may
 be a list or a mapping (`environment`, `labels` ...) is merged by key, `command`, `entrypoint` and a health check's
-`test` are replaced, and of `ports`, `volumes` ... a later entry for the same target replaces the earlier. Source: compose-go,
-`override` (Compose 2.26 and later).
+`test` are replaced, and of `ports`, `volumes` ... a later entry for the same target replaces the earlier.
+Source: compose-go, `override` (Compose 2.26 and later).
 """
 
 from __future__ import annotations

@@ -49,6 +49,30 @@ class Document:
         sizes = list(accumulate((len(line.encode()) + 1 for line in lines), initial=0))
         return chars, sizes
 
+    @cached_property
+    def _keys(self) -> dict[int, ScalarNode]:
+        found: dict[int, ScalarNode] = {}
+        todo: list[Node] = [self.root] if self.root is not None else []
+        seen: set[int] = set()
+        while todo:
+            node = todo.pop()
+            if id(node) in seen or not isinstance(node, CollectionNode):
+                continue
+            seen.add(id(node))
+            for child in node.value:
+                if isinstance(node, SequenceNode):
+                    todo.append(child)
+                    continue
+                key, value = child
+                todo.append(value)
+                if isinstance(key, ScalarNode) and not is_alias(key, value):
+                    found[id(value)] = key
+        return found
+
+    def key_of(self, node: Node) -> ScalarNode | None:
+        """The key that a value is written under; None for an item of a sequence and for the root."""
+        return self._keys.get(id(node))
+
     def byte(self, index: int) -> int:
         """The byte offset of a character."""
         if self._lines is None:

@@ -51,7 +51,8 @@ class Item:
 
     def __init__(self, value: Any, node: Node, source: Source) -> None:
         self.value = value
-        self.node = node
+        # One of three kinds; which one is known by the kind of the value.
+        self.node: Any = node
         self.source = source
         self.keys: dict[str, Key] = {}
         self.resets: tuple[str, ...] = ()

@@ -1,0 +1,140 @@
+"""What a stack means, and what it must mean after some operations: plain data to compare, text left aside.
+
+`meaning` is everything that Compose would see of a project, with the forms of `depends_on` and `environment` made one.
+`intended` is computed from the meaning before by applying the operations to it; nothing of the editing is used for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbooks.compose.model import (
+    AddDependency,
+    Operation,
+    RemoveDependency,
+    ReplaceText,
+    Service,
+    SetCondition,
+    SetHealthCheck,
+    SetVariable,
+    Stack,
+)
+
+_APART = ("depends_on", "environment", "healthcheck")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A project's services part by part, and the rest of it. Comparing two meanings compares everything."""
+
+    edges: dict[str, dict[str, dict[str, Any]]]
+    environment: dict[str, dict[str, str | None]]
+    health: dict[str, dict[str, Any] | None]
+    rest: dict[str, dict[str, Any]]
+    sections: dict[str, Any]
+    unset: frozenset[str]
+
+
+def meaning(stack: Stack) -> Meaning:
+    """What a stack says. Extensions (`x-`) at the top level are left out: Compose does not see them."""
+    services = stack.services.values()
+    return Meaning(
+        edges={service.name: _edges(service.value.get("depends_on")) for service in services},
+        environment={
+            service.name: {name: variable.value for name, variable in service.environment.items()}
+            for service in services
+        },
+        health={service.name: service.value.get("healthcheck") for service in services},
+        rest={service.name: _without(service) for service in services},
+        sections={key: value for key, value in stack.value.items() if key != "services" and not key.startswith("x-")},
+        unset=frozenset(name for name, _ in stack.warnings),
+    )
+
+
+def _without(service: Service) -> dict[str, Any]:
+    return {key: value for key, value in service.value.items() if key not in _APART}
+
+
+def _edges(value: Any) -> dict[str, dict[str, Any]]:
+    if isinstance(value, list):
+        return {str(name): _edge({}) for name in value}
+    return {name: _edge(entry) for name, entry in value.items()} if isinstance(value, dict) else {}
+
+
+def _edge(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {"condition": "service_started", "required": True, "restart": False, **entry}
+
+
+def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> Meaning:
+    """The meaning that a stack must have after the operations."""
+    edges = {name: dict(found) for name, found in before.edges.items()}
+    environment = {name: dict(found) for name, found in before.environment.items()}
+    health = {name: None if found is None else dict(found) for name, found in before.health.items()}
+    texts: dict[tuple[str, str], list[ReplaceText]] = {}
+    for operation in operations:
+        service = operation.service
+        if isinstance(operation, SetCondition | AddDependency):
+            edges[service][operation.dependency] = wanted_edge(edges[service].get(operation.dependency), operation)
+        elif isinstance(operation, RemoveDependency):
+            edges[service].pop(operation.dependency, None)
+        elif isinstance(operation, SetHealthCheck):
+            health[service] = {**(health[service] or {}), **_settings(operation)}
+        elif isinstance(operation, SetVariable):
+            environment[service][operation.name] = operation.value
+        else:
+            texts.setdefault((service, operation.variable), []).append(operation)
+    for (service, name), replacements in texts.items():
+        environment[service][name] = replaced(stack.services[service].environment[name].value or "", replacements)
+    return Meaning(edges, environment, health, before.rest, before.sections, before.unset)
+
+
+def wanted_edge(edge: Mapping[str, Any] | None, operation: SetCondition | AddDependency) -> dict[str, Any]:
+    """An edge after an operation on it."""
+    made = {**_edge(edge or {}), "condition": operation.condition}
+    if isinstance(operation, SetCondition) and operation.required is not None:
+        made["required"] = operation.required
+    return made
+
+
+def _settings(operation: SetHealthCheck) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in operation.settings.items()}
+
+
+def replaced(value: str, replacements: Iterable[ReplaceText]) -> str:
+    """A text with stretches of it replaced; positions are those of the text before."""
+    for each in sorted(set(replacements), key=lambda each: (each.start, each.end), reverse=True):
+        value = value[: each.start] + each.text + value[each.end :]
+    return value
+
+
+def difference(wanted: Meaning, found: Meaning) -> str | None:
+    """The first thing in which two meanings differ, in words; None when they are equal."""
+    for what, first, second in (
+        ("dependencies", wanted.edges, found.edges),
+        ("environment", wanted.environment, found.environment),
+        ("health check", wanted.health, found.health),
+        ("settings", wanted.rest, found.rest),
+    ):
+        if first == second:
+            continue
+        for name in first:
+            if first[name] != second.get(name):
+                return f"the {what} of service {name}{_detail(first[name], second.get(name))}"
+        return "the list of services"
+    if wanted.sections != found.sections:
+        return "what stands beside the services"
+    if not found.unset <= wanted.unset:
+        return "which variables are unset"
+    return None
+
+
+def _detail(first: Any, second: Any) -> str:
+    """The name of the entry that differs: never a value, which may be a secret."""
+    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+        return ""
+    for name in [*first, *second]:
+        if first.get(name) != second.get(name) or (name in first) != (name in second):
+            return f" ({name})"
+    return ""
