@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,7 @@ from runbooks.compose.nodes import Document, content_end, content_start, item_ra
 from runbooks.compose.tree import Item
 
 SECTION = "environment"
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 @dataclass
@@ -113,7 +115,7 @@ class VariablePlanner:
     def _own(self, service: str, name: str, goal: _Goal) -> None:
         if (service, name) in self.covered:
             return
-        changes: dict[str, Value] = {name: Raw(scalars.write(goal.template))}
+        changes: dict[str, Value] = {name: Raw(_text(goal.template, None, flow=True))}
 
         def whole(below: Item) -> Mapping[str, Value]:
             return {**raw_entries(below), **changes}
@@ -254,6 +256,13 @@ def find(part: Item, name: str) -> tuple[Item, int | None] | None:
     return None
 
 
+def _text(template: str, style: str | None, *, flow: bool) -> str:
+    """A value of a mapping as it is written: a plain number needs no quotes, as Compose prints the same digits."""
+    if style is None and _DIGITS.fullmatch(template):
+        return template
+    return scalars.write(template, style=style, flow=flow)
+
+
 def _rewritten(document: Document, part: Item, child: Item, number: int | None, template: str) -> list[Cut]:
     node: ScalarNode = child.node
     style = node.style if node.style in ("'", '"') else None
@@ -261,7 +270,7 @@ def _rewritten(document: Document, part: Item, child: Item, number: int | None, 
     if number is not None:
         before = node.value.partition("=")[0]
         return [Cut(*_area(document, node), scalars.write(f"{before}={template}", style=style, flow=flow))]
-    return layout.replace_value(document, _area(document, node), scalars.write(template, style=style, flow=flow))
+    return layout.replace_value(document, _area(document, node), _text(template, style, flow=flow))
 
 
 def _area(document: Document, node: Node) -> tuple[int, int]:
@@ -275,7 +284,7 @@ def _added(part: Item, name: str, template: str) -> list[Cut]:
         above = document.key_of(node)
         shape = layout.form(document, node, document.column(start(above)) if above is not None else 0)
         style = _style([value for _, value in node.value])
-        return layout.add_entry(document, node, name, Raw(scalars.write(template, style=style, flow=True)), shape)
+        return layout.add_entry(document, node, name, Raw(_text(template, style, flow=True)), shape)
     written = scalars.write(f"{name}={template}", style=_style(node.value), flow=bool(node.flow_style))
     if node.flow_style:
         return layout.add_in_flow(document, node, written)
