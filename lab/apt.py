@@ -58,4 +58,6 @@ def settings(folder: Path = Path("/etc/apt/apt.conf.d")) -> bytes:
         for line in file.read_text(errors="replace").splitlines()
         if re.match(r"\s*Acquire::(http|https|Check|Retries)", line)
     ]
-    return "".join(line + "\n" for line in [*lines, 'Acquire::Retries "3";', 'APT::Install-Recommends "false";']).encode()
+    return "".join(
+        line + "\n" for line in [*lines, 'Acquire::Retries "3";', 'APT::Install-Recommends "false";']
+    ).encode()

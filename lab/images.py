@@ -43,11 +43,20 @@ def base(client: docker.DockerClient, progress: Progress) -> str:
         progress("base image: debootstrap")
         with tempfile.TemporaryDirectory(prefix="runbook-base-") as folder:
             root = Path(folder) / "root"
-            argv = ["debootstrap", "--variant=minbase", f"--arch={apt.architecture()}", apt.SUITE, str(root), apt.mirror()]
+            argv = [
+                "debootstrap",
+                "--variant=minbase",
+                f"--arch={apt.architecture()}",
+                apt.SUITE,
+                str(root),
+                apt.mirror(),
+            ]
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 last = (done.stdout.strip() or done.stderr.strip() or "no output").splitlines()[-1]
-                raise RunbookError(f"debootstrap failed: {last}", mend="see that the package mirror answers, then repeat")
+                raise RunbookError(
+                    f"debootstrap failed: {last}", mend="see that the package mirror answers, then repeat"
+                )
             slim(root)
             progress("base image: import")
             pack = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
@@ -90,7 +99,9 @@ def build(client: docker.DockerClient, name: str, dockerfile: str, arguments: Ma
         said = ""
         for part in stream:
             if "error" in part:
-                raise RunbookError(f"building the {name} image failed: {part['error']} ({said})", mend="repeat to go on")
+                raise RunbookError(
+                    f"building the {name} image failed: {part['error']} ({said})", mend="repeat to go on"
+                )
             line = str(part.get("stream", "")).strip()
             if line.startswith("Step "):
                 progress(f"{name} image: {line[:70]}")

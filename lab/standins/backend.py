@@ -24,7 +24,9 @@ def main() -> None:
     database, cache = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
     try:
         with psycopg.connect(database, connect_timeout=3, prepare_threshold=None) as connection:
-            connection.execute("create table if not exists reconciled (id bigserial primary key, at timestamptz default now())")
+            connection.execute(
+                "create table if not exists reconciled (id bigserial primary key, at timestamptz default now())"
+            )
     except psycopg.Error as error:
         standin.fail(database, error)
     counter = redis.Redis.from_url(cache, socket_timeout=3)

@@ -31,7 +31,11 @@ PROGRAMS = {
     ),
     "apm-server": (8200, ("ELASTICSEARCH_HOSTS", "KIBANA_HOST"), {"/": {"publish_ready": True}}),
     "grafana": (3000, ("PROMETHEUS_URL",), {"/": "Grafana", "/api/health": {"database": "ok"}}),
-    "frontend": (80, ("BACKEND_URL", "LOGSTASH_URL", "APM_SERVER_URL"), {"/": "<h1>Reconciliation</h1>", "/health": "ok"}),
+    "frontend": (
+        80,
+        ("BACKEND_URL", "LOGSTASH_URL", "APM_SERVER_URL"),
+        {"/": "<h1>Reconciliation</h1>", "/health": "ok"},
+    ),
 }
 
 

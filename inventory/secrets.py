@@ -1,0 +1,102 @@
+"""Where secrets come from, and the one Mask of a run that keeps them off every screen and out of every log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote
+
+from inventory.errors import InputError
+
+MASKED = "********"
+SHORTEST = 4
+"""Characters; a shorter secret would blank out ordinary words, and is hidden only where it stands in a URL."""
+NAMES = re.compile(r"pass|pwd|secret|token|api_?key|private_?key|credential|auth_?key|salt", re.IGNORECASE)
+_NAME_OF_FILE = re.compile(r"_FILE$|_PATH$", re.IGNORECASE)
+_LOGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s:/@\"']*):(?P<password>[^\s/@\"']+)@")
+_PASSWORD_FIELD = re.compile(r"(?i)(\b(?:password|pwd)\s*=\s*)([^\s;&\"']+)")
+
+
+class Mask:
+    """Holds every secret of a run and hides them in text. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._secrets: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, secret: str) -> None:
+        """Hides `secret` from now on, as it is and percent-encoded."""
+        forms = {secret, unquote(secret), quote(secret, safe=""), quote_plus(secret)}
+        fresh = {form for form in forms if len(form) >= SHORTEST} - self._secrets
+        if fresh:
+            self._secrets |= fresh
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def learn(self, name: str, value: str) -> None:
+        """Adds what is secret about a variable: its value when its name says so, and the password in a URL or DSN."""
+        if NAMES.search(name) and not _NAME_OF_FILE.search(name) and "${" not in value:
+            self.add(value)
+        for match in _LOGIN.finditer(value):
+            self.add(match["password"])
+        for match in _PASSWORD_FIELD.finditer(value):
+            self.add(match[2])
+
+    def hide(self, text: str) -> str:
+        """`text` with every known secret, and every password in a URL or DSN, replaced."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASKED, text)
+        text = _LOGIN.sub(lambda match: f"{match['scheme']}{match['user']}:{_kept(match['password'])}@", text)
+        return _PASSWORD_FIELD.sub(lambda match: match[1] + _kept(match[2]), text)
+
+    def hides(self, text: str) -> bool:
+        """Whether `text` holds something that must not be shown."""
+        return self.hide(text) != text
+
+
+def _kept(password: str) -> str:
+    """A password as it is shown: a reference to a variable says nothing that is secret."""
+    return password if password.startswith("$") else MASKED
+
+
+def resolve(value: Any, mask: Mask, *, key: str = "", path: str = "") -> str:
+    """The text of a secret given as it is, as `{from_env: NAME}` or as `{from_command: "pass show x"}`.
+
+    The mask learns it. Raises InputError when the source gives nothing.
+    """
+    if isinstance(value, Mapping):
+        if set(value) == {"from_env"}:
+            found = os.environ.get(str(value["from_env"]))
+            if found is None:
+                raise InputError(
+                    f"{value['from_env']} is not set", path=path, key=key, mend="export it, or name another source"
+                )
+        elif set(value) == {"from_command"}:
+            found = _from_command(str(value["from_command"]), path, key)
+        else:
+            raise InputError(
+                "is not a secret's source", path=path, key=key, mend="write from_env: NAME or from_command: COMMAND"
+            )
+    else:
+        found = str(value)
+    mask.add(found)
+    return found
+
+
+def _from_command(command: str, path: str, key: str) -> str:
+    import shlex
+
+    try:
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise InputError(
+            f"the command did not run: {type(error).__name__}", path=path, key=key, mend="try it in a shell"
+        ) from None
+    if done.returncode != 0 or not done.stdout.strip():
+        raise InputError(
+            f"the command gave no secret (exit {done.returncode})", path=path, key=key, mend="try it in a shell"
+        )
+    return done.stdout.rstrip("\n")

@@ -1,0 +1,105 @@
+"""The inventory's own variables: their types, what is wrong with a value, and "did you mean" for a near miss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from inventory.errors import InputError
+
+OWN: Mapping[str, tuple[str, str]] = {
+    "project_dir": ("text", "the Compose project's folder on the host, absolute"),
+    "project_name": ("text", "the project's name, where it is not the folder's"),
+    "compose_files": ("list", "the Compose files in merge order"),
+    "env_files": ("list", "the env files for interpolation, in order"),
+    "profiles": ("list", "the profiles that are on"),
+    "state_dir": ("text", "where snapshots and the journal live on the host"),
+    "serial": ("any", "batch sizes of a run: 1, 25%, or a list of them"),
+    "max_fail_percentage": ("number", "the share of hosts that may fail before a run stops"),
+    "resource_profile": ("text", "the resource profile of phase 2"),
+    "health_checks": ("mapping", "service -> health check, for images that the catalogue does not know"),
+    "pool_exclude": ("list", "services that keep their direct database connection"),
+    "telemetry_edges": ("text", "strong, optional or keep: edges to mere telemetry"),
+    "gate": ("mapping", "gate settings that hold for every step"),
+    "hooks": ("mapping", "commands before and after a batch"),
+    "requires_soak": ("mapping", "the soak that must have passed elsewhere"),
+    "windows": ("list", "maintenance windows"),
+}
+"""name -> (type, what it is for). Steps may declare more."""
+
+TYPES = {"text": (str,), "list": (list,), "mapping": (dict,), "number": (int, float), "flag": (bool,), "any": (object,)}
+_REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+
+def check(variables: Mapping[str, Any], places: Mapping[str, tuple[str, int]], declared: Iterable[str] = ()) -> None:
+    """Raises InputError for an own variable of the wrong type, and for a name that is nearly an own one.
+
+    `places` says where each stands (path, line). Names that are not near an own one are Ansible's business.
+    """
+    names = {*OWN, *declared}
+    for name, value in variables.items():
+        path, line = places.get(name, ("", 0))
+        if name in OWN:
+            check_type(name, value, path, line)
+        elif name not in names and not name.startswith("ansible_"):
+            near = get_close_matches(name, names, n=1, cutoff=0.85)
+            if near:
+                raise InputError("is not a variable", path=path, line=line, key=name, mend=f"did you mean {near[0]}?")
+
+
+def check_type(name: str, value: Any, path: str, line: int) -> None:
+    kind, what = OWN[name]
+    fits = isinstance(value, TYPES[kind]) and not (isinstance(value, bool) and kind == "number")
+    if not fits:
+        raise InputError(f"must be a {kind}: {what}", path=path, line=line, key=name, mend=f"write a {kind}")
+    if kind == "list" and not all(isinstance(item, (str, dict)) for item in value):
+        raise InputError(
+            "must be a list of texts", path=path, line=line, key=name, mend="quote what looks like a number"
+        )
+    if name == "project_dir" and not str(value).startswith("/") and "{{" not in str(value):
+        raise InputError(f"{value!r} is not an absolute path", path=path, line=line, key=name, mend="begin it with /")
+
+
+def resolved(variables: Mapping[str, Any], places: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+    """The variables with `{{ name }}` replaced. Raises InputError for any other template, and for a circle."""
+    done: dict[str, Any] = {}
+
+    def text(raw: str, name: str, seen: tuple[str, ...]) -> Any:
+        if "{{" not in raw and "{%" not in raw:
+            return raw
+        path, line = places.get(name, ("", 0))
+        whole = _REFERENCE.fullmatch(raw.strip())
+        if whole:
+            return of(whole[1], name, seen)
+        made = _REFERENCE.sub(lambda match: str(of(match[1], name, seen)), raw)
+        if "{{" in made or "{%" in made:
+            raise InputError(
+                f"{raw!r} is more than a variable", path=path, line=line, key=name, mend="write the value out"
+            )
+        return made
+
+    def of(name: str, wanted_by: str, seen: tuple[str, ...]) -> Any:
+        path, line = places.get(wanted_by, ("", 0))
+        if name in seen:
+            raise InputError(
+                f"{{{{ {name} }}}} leads back to itself", path=path, line=line, key=wanted_by, mend="break the circle"
+            )
+        if name not in variables:
+            raise InputError(f"{{{{ {name} }}}} is not defined", path=path, line=line, key=wanted_by, mend="define it")
+        return deep(variables[name], name, (*seen, name))
+
+    def deep(value: Any, name: str, seen: tuple[str, ...]) -> Any:
+        if isinstance(value, str):
+            return text(value, name, seen)
+        if isinstance(value, list):
+            return [deep(item, name, seen) for item in value]
+        if isinstance(value, dict):
+            return {key: deep(item, name, seen) for key, item in value.items()}
+        return value
+
+    for name, value in variables.items():
+        # Only what this tool reads is resolved: a playbook's own templates are not its business.
+        done[name] = deep(value, name, (name,)) if name in OWN or name.startswith("ansible_") else value
+    return done

@@ -1,0 +1,262 @@
+"""The practice hosts: three containers, each with its own sshd and its own Docker engine that holds the platform's images.
+
+`up` can be called at any time: it finishes what is missing. `down` leaves nothing of this checkout behind.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import socket
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inventory.errors import RunbookError
+from lab import coldstart, engine, images, seed
+from lab.state import HOSTS, PROJECT_DIR, ROOT, LabState, ssh_config
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.containers import Container
+
+ANSWER_LIMIT_S = 90.0
+RECIPE = "compose-runbook.recipe"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """One practice host as `lab.status` shows it. `port` is its sshd's on 127.0.0.1; None: it does not exist."""
+
+    name: str
+    state: str
+    port: int | None
+    engine: str
+
+
+def up(progress: Progress, *, start: bool = True, scale: float = 1.0, state: LabState | None = None) -> None:
+    """Brings up all practice hosts, and the platform on them when `start`. Raises RunbookError with the mend.
+
+    `scale` multiplies the stand-ins' start-up times; it takes effect when a host is made anew.
+    """
+    state = state or LabState(ROOT)
+    client = engine.client()
+    base = images.base(client, progress)
+    image = images.build(client, "host", "images/host/Dockerfile", {"BASE": base}, progress)
+    with engine.locked("seed"):
+        volume = seed.volume(client, image, base, scale, progress)
+    ports = identity(state)
+    recipe = images.digest(f"{image} {volume}".encode())
+    for host in HOSTS:
+        ensure(client, state, host, image, volume, recipe, ports[host], progress)
+    with ThreadPoolExecutor(len(HOSTS)) as pool:
+        list(pool.map(lambda host: ready(client, state, host, progress, start=start), HOSTS))
+
+
+def ready(client: docker.DockerClient, state: LabState, host: str, progress: Progress, *, start: bool) -> None:
+    """Waits until a host's engine and sshd answer, and puts the platform there when it is not."""
+    container = client.containers.get(state.container(host))
+    wait_for(container, "docker version -f '{{.Server.Version}}' && test -s /run/sshd.pid")
+    progress(f"{host}: answers")
+    if container.exec_run(["test", "-e", f"{PROJECT_DIR}/docker-compose.yml"]).exit_code != 0:
+        deploy(container)
+    if start:
+        progress(f"{host}: starting the platform")
+        bring_up(container)
+        progress(f"{host}: the platform answers")
+
+
+def identity(state: LabState) -> dict[str, int]:
+    """The checkout's own keys, pinned host keys and ports, made at first use. Returns host -> port."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    state.folder.mkdir(mode=0o700, exist_ok=True)
+    stamp = state.folder / "ports.json"
+    if stamp.exists():
+        return {str(host): int(port) for host, port in json.loads(stamp.read_text()).items()}
+    lines = []
+    for name in ("id_ed25519", *HOSTS):
+        key = Ed25519PrivateKey.generate()
+        private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+        public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()
+        write_private(state.folder / name, private)
+        write_private(state.folder / f"{name}.pub", public.encode() + b"\n")
+        if name in HOSTS:
+            lines.append(f"{name} {public}\n")
+    ports = free_ports()
+    write_private(state.known_hosts, "".join(lines).encode())
+    write_private(state.ssh_config, ssh_config(state, ports).encode())
+    write_private(stamp, json.dumps(ports).encode())
+    return ports
+
+
+def free_ports() -> dict[str, int]:
+    """A free port on loopback for each host."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in HOSTS]
+    ports = {host: int(server.getsockname()[1]) for host, server in zip(HOSTS, sockets, strict=True)}
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def write_private(path: Path, data: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+
+
+def ensure(client: docker.DockerClient, state: LabState, host: str, image: str, source: str, recipe: str, port: int,
+           progress: Progress) -> None:  # fmt: skip
+    """Makes a host's container and volume, or starts them, so that they fit the recipe."""
+    from docker.errors import NotFound
+
+    try:
+        container = client.containers.get(state.container(host))
+        if container.labels.get(RECIPE) == recipe:
+            if container.status != "running":
+                container.start()
+            return
+        container.remove(force=True, v=True)
+    except NotFound:
+        pass
+    progress(f"{host}: making")
+    seed.copy(client, image, source, state.volume(host), state.labels())
+    container = seed.create(
+        client, image, name=state.container(host), hostname=host, volume=state.volume(host),
+        labels={**state.labels(), RECIPE: recipe}, ports={"22/tcp": ("127.0.0.1", port)},
+    )  # fmt: skip
+    container.put_archive("/", pack(host_files(state, host)))
+    container.start()
+
+
+def host_files(state: LabState, host: str) -> Mapping[str, tuple[bytes, int, int]]:
+    """What a host is given before its first start: path -> (bytes, mode, owner)."""
+    return {
+        "etc/ssh/ssh_host_ed25519_key": ((state.folder / host).read_bytes(), 0o600, 0),
+        "etc/ssh/ssh_host_ed25519_key.pub": ((state.folder / f"{host}.pub").read_bytes(), 0o644, 0),
+        "home/deploy/.ssh/authorized_keys": (state.key.with_suffix(".pub").read_bytes(), 0o600, 1000),
+    }
+
+
+def pack(files: Mapping[str, tuple[bytes, int, int]]) -> bytes:
+    """A tar of files with mode and owner; a folder `.ssh` belongs to its files' owner."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, (data, mode, owner) in files.items():
+            if Path(path).parent.name == ".ssh":
+                folder = tarfile.TarInfo(str(Path(path).parent))
+                folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o700, owner, owner
+                tar.addfile(folder)
+            info = tarfile.TarInfo(path)
+            info.size, info.mode, info.uid, info.gid, info.mtime = len(data), mode, owner, owner, int(time.time())
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def deploy(container: Container) -> None:
+    """Puts the example platform into its project folder, byte for byte as it is in `examples/`, owned by deploy."""
+    example = ROOT / "examples" / "reconciliation"
+    files = {
+        f"reconciliation/{path.relative_to(example)}": (
+            path.read_bytes(),
+            0o600 if path.name == ".env" else 0o644,
+            1000,
+        )
+        for path in sorted(example.rglob("*"))
+        if path.is_file()
+    }
+    run(container, ["rm", "-rf", PROJECT_DIR])
+    container.put_archive("/srv", pack(files))
+    run(container, ["chown", "-R", "deploy:deploy", PROJECT_DIR])
+
+
+def bring_up(container: Container, *, cold: bool = False) -> coldstart.ColdStart:
+    """Starts the platform as an operator would, and waits until each service answers."""
+    words = coldstart.arguments(PROJECT_DIR, cold=cold)
+    done = container.exec_run(["sh", "-c", coldstart.PROGRAM, "sh", *words], user="deploy", demux=True)
+    return coldstart.read((done.output[0] or b"").decode())
+
+
+def reset(host: str, *, state: LabState | None = None) -> None:
+    """Puts a host's project back to how the example is, data included, and starts it."""
+    container = engine.client().containers.get((state or LabState(ROOT)).container(host))
+    run(container, ["sh", "-c", f"cd {PROJECT_DIR} && docker compose down -v --remove-orphans -t 2 || true"])
+    run(container, ["sh", "-c", "rm -rf /var/lib/compose-runbook/* /home/deploy/.local/state/compose-runbook"])
+    deploy(container)
+    bring_up(container)
+
+
+def run(container: Container, argv: list[str]) -> str:
+    """What a command in a host prints. Raises RunbookError when it fails."""
+    done = container.exec_run(argv)
+    text = bytes(done.output).decode("utf-8", "replace").strip()
+    if done.exit_code != 0:
+        raise RunbookError(f"{argv[0]} failed: {text[-300:]}", host=str(container.name))
+    return text
+
+
+def wait_for(container: Container, command: str) -> None:
+    """Waits until a command in a host succeeds. Raises RunbookError with the host's last log lines when it does not."""
+    deadline = time.monotonic() + ANSWER_LIMIT_S
+    while time.monotonic() < deadline:
+        container.reload()
+        if container.status == "running" and container.exec_run(["sh", "-c", command]).exit_code == 0:
+            return
+        if container.status in ("exited", "dead"):
+            break
+        time.sleep(0.2)
+    log = (
+        container.exec_run(["tail", "-n", "3", "/var/log/dockerd.log"]).output if container.status == "running" else b""
+    )
+    said = (bytes(log) or container.logs(tail=3)).decode("utf-8", "replace").strip()
+    raise RunbookError(
+        f"the practice host does not answer: {said}", host=str(container.name), mend="./inv lab.down, then again"
+    )
+
+
+def status(state: LabState | None = None) -> Iterator[HostStatus]:
+    """Each practice host of this checkout as it stands."""
+    from docker.errors import NotFound
+
+    state = state or LabState(ROOT)
+    client = engine.answering()
+    stamp = state.folder / "ports.json"
+    ports: dict[str, Any] = json.loads(stamp.read_text()) if stamp.exists() else {}
+    for host in HOSTS:
+        try:
+            container = client.containers.get(state.container(host)) if client else None
+        except NotFound:
+            container = None
+        if container is None:
+            yield HostStatus(host, "absent", None, "")
+            continue
+        answer = (
+            container.exec_run(["docker", "version", "-f", "{{.Server.Version}}"])
+            if container.status == "running"
+            else None
+        )
+        found = bytes(answer.output).decode().strip() if answer and answer.exit_code == 0 else ""
+        yield HostStatus(host, str(container.status), ports.get(host), found)
+
+
+def down(progress: Progress, *, purge: bool = False, state: LabState | None = None) -> None:
+    """Removes this checkout's hosts, volumes and keys; with `purge` also the images and the seed that checkouts share."""
+    state = state or LabState(ROOT)
+    client = engine.answering()
+    if client:
+        mine = {"label": f"compose-runbook.lab={state.tag}"}
+        for container in client.containers.list(all=True, filters=mine):
+            progress(f"{container.name}: removing")
+            container.remove(force=True, v=True)
+        for volume in client.volumes.list(filters=mine):
+            volume.remove(force=True)
+        if purge:
+            seed.purge(client)
+        engine.stop()
+    shutil.rmtree(state.folder, ignore_errors=True)

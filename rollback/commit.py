@@ -1,0 +1,247 @@
+"""Writing to a host: the one door. Each method is one exchange that runs the constant program `host.sh`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from inventory.errors import Drift, HostFailed, InputError, Locked, Refused, RunbookError
+from inventory.link import Link, Reply
+from rollback import journal as chain
+from rollback import records
+from rollback.model import Event, FileState, FileWrite, Owner, Snapshot, Transaction
+
+SHARED = "/var/lib/compose-runbook"
+STALE_S = 120
+"""Seconds without a heartbeat after which a lock is called stale: twelve that the runner sends every 10 s."""
+DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
+_WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
+_OWNER = re.compile(r"locked (\d+) run=(\S+) who=(\S+) since=(\d+) renewed=(\d+)")
+_MAKE = 'mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }'
+
+
+@cache
+def program() -> str:
+    """The text of `host.sh`."""
+    return (Path(__file__).parent / "host.sh").read_text()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` found: the state folder, the host's clock (UTC seconds), free KiB, the journal's head, and the
+    transaction that an interruption left pending. `warning` is a line that the operator should read."""
+
+    state_dir: str
+    clock: int
+    free_kib: int
+    head: str
+    pending: str | None
+    warning: str = ""
+
+
+class HostWriter:
+    """The state and the files of one project on one host. `run` is the run's id, `who` the operator (user@machine)."""
+
+    def __init__(
+        self, link: Link, project_dir: str, project_name: str, *, run: str, who: str, state_dir: str | None = None
+    ) -> None:
+        self.link, self.project_dir, self.run = link, project_dir, records.word(run, "run")
+        self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
+        self._named = state_dir
+        self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
+        self._project_name = project_name
+
+    def prepare(self) -> Prepared:
+        """Makes the state folder where it is missing. Raises Refused when none can be made or the project is not there."""
+        warning = ""
+        reply = self._call("prepare", allow=(NO_STATE,))
+        if reply.exit == NO_STATE and self.link.host.become:
+            self.link.run(_MAKE, self.state_dir, become=True)
+            reply = self._call("prepare", allow=(NO_STATE,))
+        if reply.exit == NO_STATE and self._named is None:
+            home = self.link.run('printf %s "${XDG_STATE_HOME:-$HOME/.local/state}"').text.strip()
+            self.state_dir = f"{home}/compose-runbook/{self._project_name}"
+            warning = f"snapshots are kept in {self.state_dir}, where other accounts of the host do not see them"
+            reply = self._call("prepare", allow=(NO_STATE,))
+        if reply.exit == NO_STATE:
+            raise Refused(
+                f"{self.state_dir} cannot be made", host=self._host, mend="set state_dir, or ansible_become: true"
+            )
+        found = records.lines(reply.text)
+        clock, free, head = (found.get(name, "") for name in ("clock", "free", "head"))
+        if not clock.isdigit() or not free.isdigit() or len(head) != 64:
+            raise HostFailed(
+                "its answer cannot be understood", host=self._host, mend="see that /bin/sh and coreutils work there"
+            )
+        return Prepared(self.state_dir, int(clock), int(free), head, found.get("pending") or None, warning)
+
+    def lock(self) -> None:
+        """Takes the host's lock for this run. Raises Locked, naming who holds it since when."""
+        self._call("lock")
+
+    def renew(self) -> None:
+        """The heartbeat. Raises Locked when the lock is another's or gone."""
+        self._call("renew")
+
+    def release(self) -> None:
+        """Gives the lock back, if this run holds it."""
+        self._call("release")
+
+    def owner(self) -> Owner | None:
+        """Who holds the lock."""
+        return self._owner(self._call("owner").text)
+
+    def unlock(self) -> str:
+        """Breaks the lock, whoever holds it; says what it found."""
+        return self._call("unlock").text.strip().removeprefix("released ")
+
+    def read(self, paths: Sequence[str]) -> dict[str, tuple[FileState, bytes | None]]:
+        """The state and bytes of files on the host (bytes None: absent)."""
+        reply = self._call("read", records.packed([records.path(path) for path in paths]))
+        return records.files(reply.out, self._host)
+
+    def commit(self, transaction: Transaction) -> Snapshot:
+        """Writes all files of a transaction or none, keeping a snapshot. Raises Drift, Locked or Refused before writing."""
+        snapshot = records.snapshot_of(transaction)
+        sources = {write.before.path: write.data for write in transaction.writes}
+        self._write(snapshot, transaction.reads, sources)
+        return snapshot
+
+    def undo(self, snapshot: Snapshot, *, force: bool = False) -> Snapshot:
+        """Puts back every file of a snapshot, byte for byte, as a transaction of its own.
+
+        A file that was changed since raises Drift; with `force` its bytes go into the new snapshot first.
+        """
+        present = {state.path: state for state in snapshot.after}
+        if force:
+            present = {path: found for path, (found, _) in self.read(list(present)).items()}
+        undone = Snapshot(
+            id=f"{self.run}-undo-{snapshot.id}"[-100:],
+            run=self.run,
+            step=snapshot.step,
+            at="",
+            project_dir=snapshot.project_dir,
+            before=tuple(present[state.path] for state in snapshot.before),
+            after=snapshot.before,
+            images=snapshot.images,
+            note={"undoes": snapshot.id},
+        )
+        self._write(undone, (), None)
+        return undone
+
+    def _write(
+        self, snapshot: Snapshot, reads: Iterable[FileState], sources: Mapping[str, bytes | None] | None
+    ) -> None:
+        """One exchange: header, the snapshot's own text, then the new bytes (None: the host's kept objects)."""
+        story = json.dumps(records.to_json(snapshot), ensure_ascii=True).encode()
+        header = [
+            f"id {records.word(snapshot.id, 'snapshot')}",
+            f"story {len(story)}",
+            f"note {json.dumps(dict(snapshot.note))}",
+        ]
+        blobs = [story]
+        for before, after in zip(snapshot.before, snapshot.after, strict=True):
+            where = "object 0"
+            if sources is not None:
+                data = sources[before.path]
+                where = f"{sum(map(len, blobs))} {len(data or b'')}"
+                blobs.append(data or b"")
+            header.append(f"write {records.line(before)} {records.line(after)} {where} {records.path(before.path)}")
+        header += [f"read {records.line(state)} {records.path(state.path)}" for state in reads]
+        self._call("commit", records.packed(header, b"".join(blobs)), timeout_s=120)
+
+    def recover(self) -> tuple[str, ...]:
+        """Finishes or reverts what an interruption left, and says so, a line each; empty when all was whole."""
+        lines = self._call("recover", timeout_s=120).text.splitlines()
+        return tuple(line for line in lines if line != "whole" and not line.startswith("head "))
+
+    def execute(self, argv: Sequence[str], timeout_s: float) -> Reply:
+        """Runs a command in the project folder, journalled; it goes on when the link is lost."""
+        data = json.dumps({"argv": list(argv)})
+        header = records.packed([data, *(records.path(word) for word in argv)])
+        reply = self._call("execute", header, timeout_s=timeout_s)
+        text, _, code = reply.out.rstrip(b"\n").rpartition(b"\nexit ")
+        if not code.isdigit():
+            raise HostFailed(
+                f"the end of {argv[0]} is not known", host=self._host, mend="the next command will see how it ended"
+            )
+        return Reply(int(code), text, b"", reply.seconds)
+
+    def last_command(self) -> tuple[str, str]:
+        """How the last executed command ended (`exit N`, `running` or `none`) and its words."""
+        first, _, rest = self._call("last").text.partition("\n")
+        return first.strip(), rest.strip()
+
+    def note(self, kind: str, data: Mapping[str, object], about: str = "-") -> str:
+        """Adds an event to the journal and returns its new head."""
+        header = records.packed([records.word(kind, "kind"), records.word(about, "id"), json.dumps(dict(data))])
+        return records.lines(self._call("note", header).text).get("head", "")
+
+    def journal(self) -> tuple[Event, ...]:
+        """The events of the journal, oldest first. Raises Refused when its chain is broken."""
+        return chain.read(self._call("journal").out, self._host)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What can be restored, oldest first."""
+        return records.snapshots(self._call("snapshots").text, self._host)
+
+    def prune(self, ids: Sequence[str]) -> None:
+        """Removes snapshots, and the objects that no other needs."""
+        self._call("prune", records.packed([records.word(name, "snapshot") for name in ids]))
+
+    @property
+    def _host(self) -> str:
+        return self.link.host.name
+
+    def _call(self, verb: str, data: bytes = b"0\n", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
+        words = (verb, self.state_dir, self.project_dir, self.run, self.who)
+        reply = self.link.run(program(), *words, data=data, timeout_s=timeout_s)
+        if reply.exit == DONE or reply.exit in allow:
+            return reply
+        said = reply.text.strip().splitlines()
+        raise self._error(reply.exit, said[-1] if said else reply.err.decode("utf-8", "replace").strip()[-300:])
+
+    def _error(self, code: int, said: str) -> RunbookError:
+        if code == DRIFT:
+            what = said.removeprefix("drift ")
+            return Drift(
+                f"{what} was changed since it was read", host=self._host, mend="plan again, or restore the file"
+            )
+        if code == LOCKED:
+            owner = self._owner(said)
+            if owner:
+                return Locked(records.describe(owner), host=self._host, mend=records.advice(owner))
+            return Locked("this run no longer holds the lock", host=self._host, mend="see ./inv status, then repeat")
+        if code == REFUSED:
+            return Refused(said.removeprefix("refused "), host=self._host)
+        if code == PENDING:
+            return Refused(
+                f"an interrupted transaction is pending: {said.removeprefix('pending ')}",
+                host=self._host,
+                mend="repeat: the next run mends it first",
+            )
+        return HostFailed(f"writing ended with {code}: {said}", host=self._host)
+
+    def _owner(self, said: str) -> Owner | None:
+        match = _OWNER.search(said)
+        if not match:
+            return None
+        clock, run, who, since, renewed = match.groups()
+        return Owner(run, who, records.utc(since), records.utc(renewed), int(clock) - int(renewed) > STALE_S)
+
+
+def sha256(data: bytes | None) -> str | None:
+    """The digest that names an object; None for a file that is absent."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def write_of(before: FileState, data: bytes | None) -> FileWrite:
+    """A write that keeps mode and owner. Raises InputError when nothing would change."""
+    if before.sha256 == sha256(data):
+        raise InputError("nothing would change", path=before.path)
+    return FileWrite(before, data)
