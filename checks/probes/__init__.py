@@ -1,0 +1,151 @@
+"""The table of probe kinds, and one round of all probes of a host: in parallel, one exchange for what runs there."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from difflib import get_close_matches
+
+from checks.model import Probe, Sample
+from checks.probes import command, container, http, pgbouncer, postgres, redis, tcp
+from checks.probes.kind import Answer, Judgement, Kind
+from inventory.errors import HostFailed, InputError, RunbookError, Unreachable
+from inventory.link import Link
+
+KINDS: Mapping[str, Kind] = {
+    "command": command.KIND,
+    "container": container.KIND,
+    "http": http.KIND,
+    "pgbouncer": pgbouncer.KIND,
+    "postgres": postgres.KIND,
+    "redis": redis.KIND,
+    "tcp": tcp.KIND,
+}
+SLACK_S = 10.0
+"""Seconds that a round may take besides its slowest probe: starting the programs, and the exchange."""
+OUTPUT_LIMIT = 4096
+_FRAME = re.compile(r"(\d+) (\d+) (\d+) (.*)\Z")
+
+# Each line of standard input is one probe: its time limit, then its words, each in base64. All run at once; an answer
+# is "number exit-code milliseconds base64-of-output".
+PROGRAM = r"""
+one() {
+    begin=$(date +%s%N)
+    limit=$2 number=$1; shift 2
+    line=
+    for word in "$@"; do
+        [ "$word" = _ ] && word= || word=$(printf %s "$word" | base64 -d; printf x)
+        line="$line '$(printf %s "${word%x}" | sed "s/'/'\\\\''/g"; printf x)"
+        line="${line%x}'"
+    done
+    eval "set -- $line"
+    out=$(timeout "$limit" "$@" 2>&1 </dev/null); code=$?
+    end=$(date +%s%N)
+    case $begin$end in *N*) took=0 ;; *) took=$(( (end - begin) / 1000000 )) ;; esac
+    printf '%s %s %s %s\n' "$number" "$code" "$took" "$(printf %s "$out" | tail -c 4096 | base64 | tr -d '\n')"
+}
+number=0
+while read -r line; do
+    # shellcheck disable=SC2086 # base64 words hold no blanks
+    one "$number" $line &
+    number=$((number + 1))
+done
+wait
+"""
+
+
+def validate(probe: Probe, path: str = "", line: int | None = None) -> None:
+    """Raises InputError, with "did you mean", for an unknown kind or setting of a probe."""
+    kind = KINDS.get(probe.kind)
+    if kind is None:
+        near = get_close_matches(probe.kind, KINDS, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"kinds: {', '.join(KINDS)}"
+        raise InputError(f"{probe.kind} is no kind of probe", path=path, line=line, key=probe.name, mend=mend)
+    for name in probe.settings:
+        if name not in kind.settings:
+            near = get_close_matches(name, kind.settings, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"settings: {', '.join(kind.settings) or 'none'}"
+            raise InputError(
+                f"{name} is no setting of a {probe.kind} probe", path=path, line=line, key=probe.name, mend=mend
+            )
+
+
+def round_(link: Link, probes: Sequence[Probe], project: str) -> list[Sample]:
+    """One sample of each probe of one host, measured at once. A link that is cut off gives samples that are unknown."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    on_host = [probe for probe in probes if KINDS[probe.kind].command is not None]
+    over_link = [probe for probe in probes if KINDS[probe.kind].command is None]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        asked = pool.submit(_ask_host, link, on_host, project)
+        dialled = {probe.name: pool.submit(_ask_link, link, probe) for probe in over_link}
+        found: dict[str, Judgement] = asked.result()
+        found |= {name: future.result() for name, future in dialled.items()}
+    host = link.host.name
+    return [
+        Sample(probe.name, host, at, *_parts(found.get(probe.name, Judgement(None, detail="no answer"))))
+        for probe in probes
+    ]
+
+
+def _parts(found: Judgement) -> tuple[bool | None, float | None, float | None, str]:
+    return found.ok, found.latency_s, found.value, found.detail
+
+
+def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Judgement]:
+    """Runs all probes that are programs on the host, in one exchange."""
+    if not probes:
+        return {}
+    lines = []
+    for probe in probes:
+        make = KINDS[probe.kind].command
+        assert make is not None  # noqa: S101 - chosen by the caller
+        words = make(probe, project)
+        lines.append(" ".join([f"{probe.timeout_s:g}", *(_word(word) for word in words)]))
+    limit = max(probe.timeout_s for probe in probes) + SLACK_S
+    data = "".join(f"{line}\n" for line in lines).encode()
+    try:
+        reply = link.run(PROGRAM, data=data, timeout_s=limit, limit=len(probes) * 3 * OUTPUT_LIMIT + 65536)
+    except (Unreachable, HostFailed) as error:
+        return {probe.name: Judgement(None, detail=error.message) for probe in probes}
+    answers = _answers(reply.text)
+    return {
+        probe.name: KINDS[probe.kind].judge(probe, answers[number])
+        if number in answers
+        else Judgement(None, detail="no answer")
+        for number, probe in enumerate(probes)
+    }
+
+
+def _word(word: str) -> str:
+    return base64.b64encode(word.encode()).decode() or "_"
+
+
+def _answers(text: str) -> dict[int, Answer]:
+    """The frames of a reply; a line that is none is not an answer."""
+    found: dict[int, Answer] = {}
+    for line in text.splitlines():
+        match = _FRAME.match(line)
+        if match:
+            try:
+                output = base64.b64decode(match[4], validate=True).decode("utf-8", "replace")
+            except ValueError:
+                continue
+            found[int(match[1])] = Answer(int(match[2]), output, int(match[3]) / 1000)
+    return found
+
+
+def _ask_link(link: Link, probe: Probe) -> Judgement:
+    """Runs one probe from the controller, over the host's link."""
+    dial = KINDS[probe.kind].dial
+    assert dial is not None  # noqa: S101 - chosen by the caller
+    begin = time.monotonic()
+    try:
+        return dial(link, probe)
+    except Unreachable as error:
+        return Judgement(None, detail=error.message)
+    except RunbookError as error:
+        return Judgement(None, latency_s=time.monotonic() - begin, detail=error.message)

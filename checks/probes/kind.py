@@ -1,0 +1,64 @@
+"""What a kind of probe is: how it asks, and how it judges the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from checks.model import Probe
+from inventory.link import Link
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a probe's program on the host ended: exit code (124: it ran out of time), output, seconds."""
+
+    exit: int
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether the service is well (None: not known), how long it took to answer, what was counted, and one line."""
+
+    ok: bool | None
+    latency_s: float | None = None
+    value: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of probe: either a program on the host (`command`, `judge`) or a call over the link (`dial`)."""
+
+    settings: Mapping[str, str]
+    command: Callable[[Probe, str], tuple[str, ...]] | None = None
+    judge: Callable[[Probe, Answer], Judgement] = lambda _, answer: by_exit(answer)
+    dial: Callable[[Link, Probe], Judgement] | None = None
+
+
+def by_exit(answer: Answer, value: float | None = None) -> Judgement:
+    """Well when the program ended with 0. An engine that does not answer (125) says nothing about the service."""
+    lines = answer.output.strip().splitlines()
+    last = lines[-1][:200] if lines else ""
+    if answer.exit == 0:
+        return Judgement(True, answer.seconds, value)
+    if answer.exit == 124:
+        return Judgement(False, answer.seconds, detail=f"no answer in {answer.seconds:.1f} s")
+    if answer.exit == 125 or "Cannot connect to the Docker daemon" in answer.output:
+        return Judgement(None, detail=last)
+    return Judgement(False, answer.seconds, detail=last or f"exit {answer.exit}")
+
+
+IN_SERVICE = (
+    'id=$(docker ps -q --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$2" '
+    "--filter label=com.docker.compose.oneoff=False | head -n 1) || exit 125; "
+    '[ -n "$id" ] || { echo "$2: no running container"; exit 1; }; shift 2; exec docker exec "$id" "$@"'
+)
+"""Runs words in the first running container of a service: `sh -c IN_SERVICE sh PROJECT SERVICE WORDS`."""
+
+
+def in_service(project: str, service: str, *words: str) -> tuple[str, ...]:
+    """The words that run a program inside a service's container."""
+    return ("sh", "-c", IN_SERVICE, "sh", project, service, *words)

@@ -1,0 +1,28 @@
+"""`pgbouncer`: a real query through the pooler by its own client, so that a dead database behind it is seen."""
+
+from __future__ import annotations
+
+from checks.model import Probe
+from checks.probes.kind import Answer, Judgement, Kind, by_exit, in_service
+
+# The pooler's own DATABASE_URL, with its own address in place of the database's; the login stays in the container.
+QUERY = (
+    "url=${DATABASE_URL:-}; port=${LISTEN_PORT:-${PGBOUNCER_PORT:-5432}}; "
+    'if [ -n "$url" ]; then head=${url%@*}; rest=${url##*@}; name=${rest#*/}; set -- "$head@127.0.0.1:$port/${name%%\\?*}"; '
+    'else export PGPASSWORD="${DB_PASSWORD:-$POSTGRESQL_PASSWORD}"; set -- "host=127.0.0.1 port=$port '
+    'user=${DB_USER:-${POSTGRESQL_USERNAME:-postgres}} dbname=${DB_NAME:-${PGBOUNCER_DATABASE:-postgres}}"; fi; '
+    "PGCONNECT_TIMEOUT=5 exec psql -X -q -t -A \"$1\" -c 'select 1'"
+)
+
+
+def command(probe: Probe, project: str) -> tuple[str, ...]:
+    return in_service(project, probe.service, "sh", "-c", QUERY)
+
+
+def judge(_: Probe, answer: Answer) -> Judgement:
+    if answer.exit == 0 and answer.output.strip() != "1":
+        return Judgement(False, answer.seconds, detail="the query gave no answer")
+    return by_exit(answer)
+
+
+KIND = Kind({}, command, judge)

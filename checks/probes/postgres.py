@@ -1,0 +1,25 @@
+"""`postgres`: a real query by the container's own client and user, over TCP; counts the connections."""
+
+from __future__ import annotations
+
+from checks.model import Probe
+from checks.probes.kind import Answer, Judgement, Kind, by_exit, in_service
+
+# The socket answers while initdb is still at work, so the query goes over TCP. The password stays in the container.
+QUERY = (
+    'PGPASSWORD="${POSTGRES_PASSWORD:-$POSTGRESQL_PASSWORD}" PGCONNECT_TIMEOUT=5 exec psql -X -q -t -A -h 127.0.0.1 '
+    '-U "${POSTGRES_USER:-${POSTGRESQL_USERNAME:-postgres}}" -d "${POSTGRES_DB:-${POSTGRESQL_DATABASE:-postgres}}" '
+    "-c 'select count(*) from pg_stat_activity'"
+)
+
+
+def command(probe: Probe, project: str) -> tuple[str, ...]:
+    return in_service(project, probe.service, "sh", "-c", QUERY)
+
+
+def judge(_: Probe, answer: Answer) -> Judgement:
+    count = answer.output.strip()
+    return by_exit(answer, float(count) if answer.exit == 0 and count.isdigit() else None)
+
+
+KIND = Kind({}, command, judge)
