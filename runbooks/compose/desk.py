@@ -66,6 +66,12 @@ class Desk:
         for number in numbers:
             self.blocked.setdefault(number, blocked)
 
+    def section(self, service: str, name: str) -> Item | None:
+        """What a service says under a key, after merging; None for nothing."""
+        item = self.assembly.services[service]
+        found = item.value.get(name) if isinstance(item.value, dict) else None
+        return found if found is not None and found.value is not None else None
+
     def place(self, service: str) -> Place:
         return self.stack.services[service].place
 
@@ -101,7 +107,7 @@ def write_section(
     numbers = tuple(numbers)
     own = _chosen(desk, service, section, numbers)
     document = own.item.source.document
-    heirs = _affected(desk, own, service, section)
+    heirs = [] if is_alias(own.key.node, own.item.node) else _affected(desk, own, service, section)
     affected = [other for other in heirs if not agrees(other)]
     if affected:
         raise Blocked(
@@ -178,7 +184,9 @@ def _section(
             return layout.replace_value(document, area, layout.flow(changes, shape.quote))
         return layout.fill(document, name_node, value, changes, shape)
     raise Blocked(
-        document.place(value), f"the {section} here is a list that cannot be added to", f"write {section} as a mapping"
+        document.place(value),
+        f"the {section} here does not count: another file resets or replaces it",
+        f"write the service's {section} in one file",
     )
 
 
@@ -232,6 +240,6 @@ def _raw(item: Item) -> Value:
         return Raw(layout.flow(tuple(str(element.node.value) for element in item.value), None))
     if isinstance(item.value, dict):
         return {name: _raw(child) for name, child in item.value.items()}
-    if isinstance(node, ScalarNode) and node.style is None and "\n" not in node.value:
+    if isinstance(node, ScalarNode) and not node.style and "\n" not in node.value:
         return Raw(node.value)
     return Raw(scalars.write(str(node.value), style=node.style if node.style in ("'", '"') else None))

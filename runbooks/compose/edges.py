@@ -13,7 +13,18 @@ from runbooks.compose.desk import Blocked, Desk, direct, others, write_section
 from runbooks.compose.intent import Meaning, wanted_edge
 from runbooks.compose.layout import Cut, Form, Value
 from runbooks.compose.model import AddDependency, RemoveDependency, SetCondition
-from runbooks.compose.nodes import Document, content_end, content_start, end, entries, entry_end, item_range, start
+from runbooks.compose.nodes import (
+    Document,
+    alias_range,
+    content_end,
+    content_start,
+    end,
+    entries,
+    entry_end,
+    is_alias,
+    item_range,
+    start,
+)
 from runbooks.compose.tree import Item
 
 SECTION = "depends_on"
@@ -71,8 +82,8 @@ class EdgePlanner:
 
     def _service(self, service: str) -> None:
         now, then = self.before.edges[service], self.wanted[service]
-        item = self.desk.assembly.services[service].value.get(SECTION)
-        parts = item.parts if item is not None and item.value is not None else ()
+        item = self.desk.section(service, SECTION)
+        parts = item.parts if item is not None else ()
         own: list[str] = []
         for name in dict.fromkeys((*now, *then)):
             if now.get(name) == then.get(name):
@@ -95,9 +106,29 @@ class EdgePlanner:
             return self._remove(service, name, parts, numbers)
         if now is None:
             return self._add(service, name, then, parts, numbers)
-        return all(
-            self._change(name, key, then, parts, numbers) for key in ("condition", "required") if now[key] != then[key]
-        )
+        keys = [key for key in ("condition", "required") if now[key] != then[key]]
+        if self._unaliased(name, keys, then, parts, numbers):
+            return True
+        return all(self._change(name, key, then, parts, numbers) for key in keys)
+
+    def _unaliased(
+        self, name: str, keys: list[str], then: dict[str, Any], parts: Sequence[Item], numbers: list[int]
+    ) -> bool:
+        """Writes an edge out in place of an alias to one that others share."""
+        part = _winning(parts, name, keys[0])
+        if not isinstance(part.value, dict):
+            return False
+        key, entry = part.keys.get(name), part.value[name]
+        if key is None or key.holder is not part.node or not is_alias(key.node, entry.node):
+            return False
+        if self._agreed(entry.node, name, then, None) or not self._agreed(part.node, name, then, None):
+            return False
+        document = part.source.document
+        area = alias_range(document, end(key.node))
+        if area is None:
+            return False
+        self.desk.put(document, [Cut(*area, layout.flow(_value(then), None))], numbers)
+        return True
 
     def _change(self, name: str, key: str, then: dict[str, Any], parts: Sequence[Item], numbers: list[int]) -> bool:
         part = _winning(parts, name, key)
@@ -111,15 +142,16 @@ class EdgePlanner:
         entry = part.value[name]
         child = entry.value.get(key)
         document = entry.source.document
-        if child is not None:
-            if not self._agreed(child.node, name, then, key):
-                return False
+        if child is not None and self._agreed(child.node, name, then, key):
             style = child.node.style if child.node.style in ("'", '"') and key == "condition" else None
             area = content_start(document, child.node), content_end(document, child.node)
             text = layout.flow(then[key], style)
             self.desk.put(document, layout.replace_value(document, area, text), numbers)
             return True
+        here = entry.keys.get(key)
         if not isinstance(entry.node, MappingNode) or not self._agreed(entry.node, name, then, key):
+            return False
+        if here is not None and here.holder is entry.node:
             return False
         above = document.key_of(entry.node)
         if not entry.node.value and not entry.node.flow_style:
@@ -325,21 +357,25 @@ def _block_map(part: Item, changed: Edges, added: Edges) -> list[Cut]:
     step = dash - parent if dash > parent else _step(document, above)
     indent = dash if dash > parent else parent + step
     cuts: list[Cut] = []
+    quote = '"' if _style(node) == '"' else None
     for number, name in enumerate(_names(part)):
         begin, stop = item_range(document, node, number)
         mark = _dash(document, node, number)
         line = document.line_start(mark)
-        if document.text[line:mark].strip() or "\n" in document.text[mark:begin]:
+        # Behind an explicit key (`? depends_on` and `: - db`) the first item does not begin its line.
+        opening = not document.text[line:mark].strip()
+        if "\n" in document.text[mark:begin]:
             raise Blocked(
                 document.place_at(mark), "this item does not stand beside its dash", "write - NAME in one line"
             )
         edge = changed.get(name) or wanted_edge(None, _STARTED)
         until = document.line_end(stop)
-        lines = _lines(edge, indent + step, document)
-        cuts.append(Cut(line, stop, " " * indent + _item_key(part, number, name) + ":"))
+        lines = _lines(edge, indent + step, document, quote)
+        text = _item_key(part, number, name) + ":"
+        cuts.append(Cut(line, stop, " " * indent + text) if opening else Cut(mark, stop, text))
         cuts.append(Cut(until, until, lines))
     if added:
-        shape = Form(step, None, document.newline)
+        shape = Form(step, quote, document.newline)
         for name, edge in added.items():
             new = layout.block(_value(edge), name, indent, shape)
             cuts.append(Cut(until, until, "".join(document.newline + line for line in new)))
@@ -368,8 +404,8 @@ def _holders(document: Document, key: ScalarNode) -> list[ScalarNode]:
     return []
 
 
-def _lines(edge: Mapping[str, Any], indent: int, document: Document) -> str:
-    pairs = (layout.pair(key, value, None) for key, value in _value(edge).items())
+def _lines(edge: Mapping[str, Any], indent: int, document: Document, quote: str | None) -> str:
+    pairs = (layout.pair(key, value, quote) for key, value in _value(edge).items())
     return "".join(f"{document.newline}{' ' * indent}{pair}" for pair in pairs)
 
 

@@ -53,7 +53,7 @@ class HealthPlanner:
         check = self.desk.stack.services[service].health_check
         if check is not None and check.disabled and "test" not in changed:
             raise Blocked(check.place, "the health check is switched off here", "take disable out, or leave it so")
-        item = self.desk.assembly.services[service].value.get(SECTION)
+        item = self.desk.section(service, SECTION)
         mine = not self.desk.own.isdisjoint(self.numbers[service])
         left = [key for key in changed if mine or not self._here(service, key, item)]
         if left:
@@ -61,7 +61,7 @@ class HealthPlanner:
 
     def _here(self, service: str, key: str, item: Item | None) -> bool:
         """Plans a key where it stands, or where its neighbours do; False when others share that place."""
-        if item is None or item.value is None:
+        if item is None:
             return False
         numbers, then = self.numbers[service], self.wanted[service][key]
         part = next((part for part in reversed(item.parts) if key in (part.value or {})), None)

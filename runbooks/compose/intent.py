@@ -109,8 +109,8 @@ def replaced(value: str, replacements: Iterable[ReplaceText]) -> str:
     return value
 
 
-def difference(wanted: Meaning, found: Meaning) -> str | None:
-    """The first thing in which two meanings differ, in words; None when they are equal."""
+def difference(wanted: Meaning, found: Meaning) -> tuple[str, str] | None:
+    """The first thing in which two meanings differ: its service (or nothing), and words for it; None when equal."""
     for what, first, second in (
         ("dependencies", wanted.edges, found.edges),
         ("environment", wanted.environment, found.environment),
@@ -121,12 +121,12 @@ def difference(wanted: Meaning, found: Meaning) -> str | None:
             continue
         for name in first:
             if first[name] != second.get(name):
-                return f"the {what} of service {name}{_detail(first[name], second.get(name))}"
-        return "the list of services"
+                return name, f"the {what} of service {name}{_detail(first[name], second.get(name))}"
+        return "", "the list of services"
     if wanted.sections != found.sections:
-        return "what stands beside the services"
+        return "", "what stands beside the services"
     if not found.unset <= wanted.unset:
-        return "which variables are unset"
+        return "", "which variables are unset"
     return None
 
 

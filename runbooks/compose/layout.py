@@ -57,11 +57,18 @@ def column(document: Document, mapping: MappingNode) -> int:
 
 def block(value: Value, name: str, indent: int, shape: Form) -> list[str]:
     """The lines of `name: value`, mappings as blocks, lists in brackets."""
-    key = " " * indent + scalars.write(name, style=shape.quote, key=True) + ":"
+    key = " " * indent + _key(name, shape.quote) + ":"
     if isinstance(value, Mapping) and value:
         inner = [block(child, child_name, indent + shape.step, shape) for child_name, child in value.items()]
         return [key, *(line for lines in inner for line in lines)]
-    return [f"{key} {flow(value, None)}"]
+    return [f"{key} {_inline(value, shape.quote)}".rstrip()]
+
+
+def _inline(value: Value, quote: str | None) -> str:
+    """A value behind a block's key: a text may hold what brackets would cut."""
+    if isinstance(value, str) and not isinstance(value, Raw):
+        return scalars.write(value, style=quote if quote == '"' else None)
+    return flow(value, None)
 
 
 def flow(value: Value, quote: str | None, pad: str = "") -> str:
@@ -81,7 +88,11 @@ def flow(value: Value, quote: str | None, pad: str = "") -> str:
 
 def pair(name: str, value: Value, quote: str | None, pad: str = "") -> str:
     """`name: value` in one line."""
-    return f"{scalars.write(name, style=quote, key=True)}: {flow(value, quote, pad)}"
+    return f"{_key(name, quote)}: {flow(value, quote, pad)}"
+
+
+def _key(name: str, quote: str | None) -> str:
+    return name if name == "<<" else scalars.write(name, style=quote, key=True)
 
 
 def add_entry(document: Document, mapping: MappingNode, name: str, value: Value, shape: Form) -> list[Cut]:

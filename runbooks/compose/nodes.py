@@ -15,6 +15,7 @@ from typing import Any, cast
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from inventory import text as yaml_text
+from inventory.errors import InputError
 from runbooks.compose.model import Place
 
 BOM = b"\xef\xbb\xbf"
@@ -29,7 +30,7 @@ class Document:
     def __init__(self, path: str, data: bytes) -> None:
         """Raises InputError for what is not one YAML document in UTF-8."""
         self.path, self.data = path, data
-        self.root: Node | None = yaml_text.parse(data, path)
+        self.root: Node | None = _root(data, path)
         self.skipped = len(BOM) if data.startswith(BOM) else 0
         self.text = data[self.skipped :].decode("utf-8")
 
@@ -109,6 +110,26 @@ class Document:
         return Place(self.path, self.text.count("\n", 0, index) + 1)
 
 
+def _root(data: bytes, path: str) -> Node | None:
+    """The root node. The C composer refuses a colon inside brackets (`[80:80]`), which Compose takes: what it refuses
+    is tried with the slow one."""
+    try:
+        return yaml_text.parse(data, path)
+    except InputError as error:
+        if not error.message.startswith("is not YAML"):
+            raise
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            root: Node | None = YAML(typ="safe", pure=True).compose(yaml_text.decode(data, path, yaml_text.LIMIT))
+        except (YAMLError, ValueError):
+            raise error from None
+        if root is not None:
+            yaml_text.check_tree(root, path)
+        return root
+
+
 def start(node: Node) -> int:
     """Where a node begins, its anchor and tag included."""
     return int(node.start_mark.index)
@@ -179,7 +200,8 @@ def _scalar_end(document: Document, node: ScalarNode) -> int:
     header = document.text[content_start(document, node) : document.line_end(content_start(document, node))]
     if "+" in header.split("#")[0]:
         stop = end(node)
-        return stop - 1 if stop and document.text[stop - 1] == "\n" else stop
+        stop -= document.text.endswith("\n", 0, stop)
+        return stop - document.text.endswith("\r", 0, stop)
     stop = end(node)
     while stop > start(node) and document.text[stop - 1] in " \t\r\n":
         stop -= 1
@@ -194,7 +216,7 @@ def entries(node: Node | None) -> list[tuple[ScalarNode, Node]]:
 
 
 def is_merge(key: Node) -> bool:
-    return isinstance(key, ScalarNode) and key.value == "<<" and key.style is None
+    return isinstance(key, ScalarNode) and key.value == "<<" and not key.style
 
 
 def merged(node: MappingNode) -> list[MappingNode]:

@@ -33,7 +33,7 @@ def traced(document: Document, node: ScalarNode) -> tuple[Run, ...]:
     """The runs of a scalar's value, in characters of the file. Never fails: at worst one run for the whole."""
     text, begin, stop = document.text, content_start(document, node), end(node)
     value: str = node.value
-    if node.style is None and text.startswith(value, begin):
+    if not node.style and text.startswith(value, begin):
         return runs.straight(len(value), begin)
     if node.style in ("'", '"') and stop - begin == len(value) + 2 and text.startswith(value, begin + 1):
         return runs.straight(len(value), begin + 1)

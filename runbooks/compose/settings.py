@@ -40,6 +40,7 @@ class VariablePlanner:
         self.desk, self.before = desk, before
         self.goals: dict[tuple[str, str], _Goal] = {}
         self.values: dict[tuple[str, str], str] = {}
+        self.mine: dict[str, dict[str, _Goal]] = {}
         self.covered: set[tuple[str, str]] = set()
 
     def plan(self, operations: Mapping[int, SetVariable | ReplaceText]) -> None:
@@ -63,6 +64,8 @@ class VariablePlanner:
                 self._set(service, name, goal)
             except Blocked as blocked:
                 self.desk.block(goal.numbers, blocked)
+        for service, goals in self.mine.items():
+            self._own(service, goals)
 
     def _weight(self, service: str) -> int:
         return -len(self.desk.users.of(self.desk.assembly.owns[service][0].item.node))
@@ -72,10 +75,10 @@ class VariablePlanner:
     def _set(self, service: str, name: str, goal: _Goal) -> None:
         if self.before.environment[service].get(name) == goal.value:
             return
-        item = self.desk.assembly.services[service].value.get(SECTION)
+        item = self.desk.section(service, SECTION)
         mine = not self.desk.own.isdisjoint(goal.numbers)
-        if mine or item is None or item.value is None or not self._here(service, name, goal, item):
-            self._own(service, name, goal)
+        if mine or item is None or not self._here(service, name, goal, item):
+            self.mine.setdefault(service, {})[name] = goal
 
     def _here(self, service: str, name: str, goal: _Goal, item: Item) -> bool:
         for part in reversed(item.parts):
@@ -112,19 +115,25 @@ class VariablePlanner:
                 return False
         return True
 
-    def _own(self, service: str, name: str, goal: _Goal) -> None:
-        if (service, name) in self.covered:
+    def _own(self, service: str, goals: Mapping[str, _Goal]) -> None:
+        """Writes variables into the service's own section, all at once."""
+        goals = {name: goal for name, goal in goals.items() if (service, name) not in self.covered}
+        if not goals:
             return
-        changes: dict[str, Value] = {name: Raw(_text(goal.template, None, flow=True))}
+        changes = {name: _value(goal.template) for name, goal in goals.items()}
+        numbers = sorted({number for goal in goals.values() for number in goal.numbers})
 
         def whole(below: Item) -> Mapping[str, Value]:
             return {**raw_entries(below), **changes}
 
         def agrees(other: str) -> bool:
-            return self.values.get((other, name)) == goal.value
+            return all(self.values.get((other, name)) == goal.value for name, goal in goals.items())
 
-        served = write_section(self.desk, service, SECTION, changes, whole, goal.numbers, agrees)
-        self.covered.update((other, name) for other in served)
+        try:
+            served = write_section(self.desk, service, SECTION, changes, whole, numbers, agrees)
+            self.covered.update((other, name) for other in served for name in goals)
+        except Blocked as blocked:
+            self.desk.block(numbers, blocked)
 
     # a part of a value
 
@@ -168,7 +177,7 @@ class VariablePlanner:
             if written is None:
                 raise Blocked(document.place(node), "the text cannot stand in this scalar", "write the value in quotes")
             cuts.append(Cut(document.char(begin), document.char(stop), written))
-        if node.style is None and not _stays_plain(document, node, cuts):
+        if not node.style and not _stays_plain(document, node, cuts):
             cuts = [_requoted(document, node, cuts)]
         self.desk.put(document, cuts, numbers)
 
@@ -193,9 +202,9 @@ class VariablePlanner:
     def _template(self, service: str, name: str, variable: Variable, operations: list[ReplaceText]) -> str:
         """The variable's own text with the replacements in it; references that they leave alone stay."""
         value = variable.value or ""
-        item = self.desk.assembly.services[service].value.get(SECTION)
+        item = self.desk.section(service, SECTION)
         found = None
-        if item is not None and item.value is not None and variable.source == "environment":
+        if item is not None and variable.source == "environment":
             found = next((found for part in reversed(item.parts) if (found := find(part, name)) is not None), None)
         if found is None:
             return replaced(value, operations).replace("$", "$$")
@@ -256,9 +265,13 @@ def find(part: Item, name: str) -> tuple[Item, int | None] | None:
     return None
 
 
+def _value(template: str) -> Value:
+    """A mapping's value: a plain number needs no quotes, as Compose prints the same digits."""
+    return int(template) if _DIGITS.fullmatch(template) else template
+
+
 def _text(template: str, style: str | None, *, flow: bool) -> str:
-    """A value of a mapping as it is written: a plain number needs no quotes, as Compose prints the same digits."""
-    if style is None and _DIGITS.fullmatch(template):
+    if not style and _DIGITS.fullmatch(template):
         return template
     return scalars.write(template, style=style, flow=flow)
 
@@ -284,7 +297,7 @@ def _added(part: Item, name: str, template: str) -> list[Cut]:
         above = document.key_of(node)
         shape = layout.form(document, node, document.column(start(above)) if above is not None else 0)
         style = _style([value for _, value in node.value])
-        return layout.add_entry(document, node, name, Raw(_text(template, style, flow=True)), shape)
+        return layout.add_entry(document, node, name, Raw(_text(template, style, flow=bool(node.flow_style))), shape)
     written = scalars.write(f"{name}={template}", style=_style(node.value), flow=bool(node.flow_style))
     if node.flow_style:
         return layout.add_in_flow(document, node, written)

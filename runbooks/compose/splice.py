@@ -15,6 +15,7 @@ from typing import Any
 
 from inventory.errors import InputError
 from runbooks.compose import project
+from runbooks.compose.assemble import at
 from runbooks.compose.desk import Blocked, Desk, Planned
 from runbooks.compose.edges import EdgePlanner
 from runbooks.compose.health import HealthPlanner
@@ -28,6 +29,7 @@ from runbooks.compose.model import (
     Place,
     RemoveDependency,
     ReplaceText,
+    Service,
     SetCondition,
     SetHealthCheck,
     SetVariable,
@@ -61,78 +63,82 @@ class _Work:
         self.stack, self.operations = stack, operations
         self.tree = project.tree(stack)
         self.before = meaning(stack)
-        self.refused: dict[int, CannotEdit] = {}
+        self.own: frozenset[int] = frozenset()
+        self.late: frozenset[int] = frozenset()
 
     def done(self) -> Applied:
         live: dict[int, Operation] = {}
+        left: dict[int, Blocked] = {}
         for number, operation in enumerate(self.operations):
             missing = _missing(self.stack, operation)
             if missing is None:
                 live[number] = operation
             else:
-                self._refuse(number, Blocked(self.stack_place(operation), *missing))
-        attempt = self._settle(live)
-        refused = tuple(self.refused[number] for number in sorted(self.refused))
+                left[number] = Blocked(self._place(operation), *missing)
+        attempt, blocked = self._most(live)
+        kept = {number: operation for number, operation in live.items() if number not in blocked}
+        for number, reason in blocked.items():
+            found = self._elsewhere(kept, number)
+            if found is None:
+                left[number] = reason
+            else:
+                attempt, kept = found, {**kept, number: live[number]}
+        refused = tuple(self._refusal(number, left[number]) for number in sorted(left))
         return Applied(attempt.stack or self.stack, joined(attempt.planned), refused)
 
-    def stack_place(self, operation: Operation) -> Place:
+    def _place(self, operation: Operation) -> Place:
         service = self.stack.services.get(operation.service)
         if service is not None:
-            return service.place
-        return Place(self.stack.spec.compose_files[0] if self.stack.spec.compose_files else "", 1)
+            return _part(service, operation) or service.place
+        return Place(at(self.stack.spec.directory, self.stack.spec.compose_files[0]), 1)
 
-    def _refuse(self, number: int, blocked: Blocked) -> None:
-        operation = self.operations[number]
-        self.refused[number] = CannotEdit(operation, blocked.place, blocked.reason, blocked.mend)
+    def _refusal(self, number: int, blocked: Blocked) -> CannotEdit:
+        return CannotEdit(self.operations[number], blocked.place, blocked.reason, blocked.mend)
 
-    def _settle(self, live: Operations) -> _Attempt:
-        """The largest set of operations that comes out right, found by halving what does not."""
-        attempt = self._try(live)
+    def _most(self, live: Operations) -> tuple[_Attempt, dict[int, Blocked]]:
+        """As many operations as come out right where their values stand, and why the others do not."""
+        attempt, blocked = self._unblocked(live)
         if attempt.stack is not None:
-            return attempt
-        kept: dict[int, Operation] = {}
-        good = _Attempt(self.stack, (), {})
-        todo = _components(live, attempt.planned)
+            return attempt, blocked
+        good, kept = _Attempt(self.stack, (), {}), dict[int, Operation]()
+        free = {number: operation for number, operation in live.items() if number not in blocked}
+        todo = _components(free, attempt.planned)
         while todo:
             chunk = todo.pop(0)
             merged = {**kept, **{number: live[number] for number in chunk}}
-            attempt = self._try(merged)
-            if attempt.stack is None:
-                attempt = self._elsewhere(merged, chunk) or attempt
+            attempt, more = self._unblocked(merged)
             if attempt.stack is not None:
-                kept = {number: operation for number, operation in merged.items() if number not in self.refused}
-                good = attempt
+                blocked |= more
+                good, kept = attempt, {number: each for number, each in merged.items() if number not in more}
             elif len(chunk) == 1:
-                place = self.stack_place(live[chunk[0]])
-                self._refuse(chunk[0], Blocked(place, attempt.reason, "make this change by hand"))
+                blocked[chunk[0]] = Blocked(self._place(live[chunk[0]]), attempt.reason, _mend(attempt.reason))
             else:
                 half = len(chunk) // 2
                 todo[:0] = [chunk[:half], chunk[half:]]
-        return good
+        return good, blocked
 
-    def _elsewhere(self, merged: Operations, chunk: Sequence[int]) -> _Attempt | None:
-        """The same operations written into the service's own mapping, in its first and then in its last file."""
-        for late in (frozenset[int](), frozenset(chunk)):
-            attempt = self._once(merged, frozenset(chunk), late)
+    def _unblocked(self, live: Operations) -> tuple[_Attempt, dict[int, Blocked]]:
+        """One attempt, again without the operations that turned out to be blocked."""
+        blocked: dict[int, Blocked] = {}
+        while True:
+            attempt = self._once({number: each for number, each in live.items() if number not in blocked})
+            if not attempt.blocked:
+                return attempt, blocked
+            blocked |= attempt.blocked
+
+    def _elsewhere(self, kept: Operations, number: int) -> _Attempt | None:
+        """One more operation, written into the service's own mapping in its first, and then in its last file."""
+        own, late = self.own, self.late
+        for last in (False, True):
+            self.own, self.late = own | {number}, late | {number} if last else late
+            attempt = self._once({**kept, number: self.operations[number]})
             if attempt.stack is not None and not attempt.blocked:
                 return attempt
+        self.own, self.late = own, late
         return None
 
-    def _try(self, live: Operations) -> _Attempt:
-        """One attempt, again without the operations that turned out to be blocked."""
-        live = {number: operation for number, operation in live.items() if number not in self.refused}
-        while True:
-            attempt = self._once(live)
-            if not attempt.blocked:
-                return attempt
-            for number, blocked in attempt.blocked.items():
-                self._refuse(number, blocked)
-            live = {number: operation for number, operation in live.items() if number not in attempt.blocked}
-
-    def _once(
-        self, live: Operations, own: frozenset[int] = frozenset(), late: frozenset[int] = frozenset()
-    ) -> _Attempt:
-        desk = Desk(self.stack, self.tree, live, own, late)
+    def _once(self, live: Operations) -> _Attempt:
+        desk = Desk(self.stack, self.tree, live, self.own, self.late)
         EdgePlanner(desk, self.before).plan(_of(live, SetCondition | AddDependency | RemoveDependency))
         HealthPlanner(desk, self.before).plan(_of(live, SetHealthCheck))
         VariablePlanner(desk, self.before).plan(_of(live, SetVariable | ReplaceText))
@@ -145,7 +151,7 @@ class _Work:
 
     def _held(self, live: Operations) -> _Attempt:
         wrong = difference(intended(self.before, live.values(), self.stack), self.before)
-        return _Attempt(None if wrong else self.stack, (), {}, f"no place was found for it: {wrong}" if wrong else "")
+        return _Attempt(None if wrong else self.stack, (), {}, f"no place was found for {wrong[1]}" if wrong else "")
 
     def _proven(self, live: Operations, planned: tuple[Planned, ...]) -> _Attempt:
         edits = joined(planned)
@@ -158,8 +164,27 @@ class _Work:
             return _Attempt(None, planned, {}, f"the file could not be read afterwards: {error.message}")
         wrong = difference(intended(self.before, live.values(), self.stack), meaning(after))
         if wrong is not None:
-            return _Attempt(None, planned, {}, f"it would not come out as intended: {wrong}")
+            also = wrong[0] not in {operation.service for operation in live.values()}
+            how = "it would also change" if also else "it would not come out as intended:"
+            return _Attempt(None, planned, {}, f"{how} {wrong[1]}")
         return _Attempt(after, planned, {})
+
+
+def _mend(reason: str) -> str:
+    if reason.startswith("it would also change"):
+        return "ask for both together, or make the change where only this service sees it"
+    return "make this change by hand"
+
+
+def _part(service: Service, operation: Operation) -> Place | None:
+    """Where the part of a service stands that an operation is about, if it is there."""
+    if isinstance(operation, SetCondition | AddDependency | RemoveDependency):
+        edge = service.edges.get(operation.dependency)
+        return edge.place if edge is not None else None
+    if isinstance(operation, SetHealthCheck):
+        return service.health_check.place if service.health_check is not None else None
+    variable = service.environment.get(operation.variable if isinstance(operation, ReplaceText) else operation.name)
+    return variable.place if variable is not None else None
 
 
 def _of(live: Operations, kinds: Any) -> dict[int, Any]:

@@ -123,7 +123,7 @@ def _variable(name: str, item: Item, key: str, *, listed: bool) -> Variable:
         skip = len(bare) + 1
         raw = template.partition("=")[2]
         return Variable(name, text[skip:], raw, place, "environment", tuple(origins.clip(spans, skip, len(text))))
-    value = as_text(template) if node.style is None and node.tag != "!!str" and "$" not in template else text
+    value = as_text(template) if not node.style and node.tag != "!!str" and "$" not in template else text
     if value is None:
         return _passed(name, item, place)
     if value != text:
