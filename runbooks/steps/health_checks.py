@@ -1,0 +1,243 @@
+"""Gives every long-running service a health check that was seen to pass, and to fail, in the live container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from checks.model import Probe
+from runbooks.compose import splice
+from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
+from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
+from runbooks.steps import images
+from runbooks.steps.catalogue import ENTRIES, RUNTIMES, UNKNOWN, WRONG_PORT, Check, Entry
+from runbooks.steps.common import refusals
+
+NAME = "health_checks"
+SETTINGS: Mapping[str, tuple[type, Any, str]] = {
+    "health_checks": (dict, {}, "service -> {test, interval, timeout, retries, start_period}: checks of your own"),
+    "interval": (str, "10s", "how often an added check runs"),
+    "timeout": (str, "5s", "how long an added check may take"),
+    "retries": (int, 5, "failures in a row that make a service unhealthy"),
+    "start_interval": (str, "1s", "how often it runs while the service starts (Engine >= 25, Compose >= 2.20.2)"),
+}
+SLOW_S = 5.0
+"""An own check with an interval from here on gains a start_interval; a quicker one loses little by waiting for it."""
+LATE = "60s"
+"""The start_period for a service with a check of its own and none: failures inside it do not count."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One check that may fit a service. `wrong` is the same asked of a wrong target; None: it cannot be told apart."""
+
+    number: int
+    test: tuple[str, ...]
+    wrong: tuple[str, ...] | None
+    source: str
+    settings: Mapping[str, Any]
+
+
+def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
+    """For each service without a check: each candidate in its container, and the same against a wrong target."""
+    found = []
+    for service in without_check(stack, facts):
+        for candidate in candidates(service, facts, settings):
+            found.append(Question(key(service, candidate, "right"), service.name, argv(candidate.test)))
+            if candidate.wrong:
+                found.append(Question(key(service, candidate, "wrong"), service.name, argv(candidate.wrong)))
+    return tuple(found)
+
+
+def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
+    """Adds a proven check to each service without one, and quick first checks to those that have a slow one."""
+    operations: list[Operation] = []
+    altered: dict[str, tuple[str, str, Proof, str]] = {}
+    kept: list[Kept] = []
+    for service in stack.services.values():
+        if not service.active:
+            continue
+        if images.is_one_shot(stack, service, facts):
+            kept.append(Kept(service.name, "health_check", "runs once and ends"))
+            continue
+        if service.health_check is None or not (service.health_check.test or service.health_check.disabled):
+            if images.image_has_check(service, facts):
+                kept.append(Kept(service.name, "health_check", "its image brings one"))
+                continue
+            chosen, reason = choose(service, facts, settings)
+            if chosen is None:
+                kept.append(Kept(service.name, "health_check", reason, attention=True))
+                continue
+            values = {"test": chosen.test, **chosen.settings}
+            operations.append(SetHealthCheck(service.name, values, reason))
+            altered[service.name] = ("health_check", "none", "proven" if facts.live else "unproven", shown(chosen.test))
+        elif service.health_check.disabled:
+            kept.append(Kept(service.name, "health_check", "is disabled in the file", attention=True))
+        else:
+            values = quick_start(service, facts, settings)
+            if values:
+                operations.append(
+                    SetHealthCheck(service.name, values, "the first check need not wait a whole interval")
+                )
+                words = ", ".join(f"{name} {value}" for name, value in values.items())
+                altered[service.name] = ("start_interval", "none", "not needed", words)
+            else:
+                kept.append(Kept(service.name, "health_check", "has one"))
+    applied = splice.apply(stack, operations)
+    refused, failed = refusals(applied, "health_check")
+    return Change(
+        step=NAME, risk="low", stack=applied.stack, edits=applied.edits, refused=refused, kept=tuple(kept),
+        operations=tuple(operation for operation in operations if operation not in failed),
+        altered=tuple(
+            Altered(
+                operation.service, *_place(applied.stack, operation.service), what, before, after, proof, operation.reason
+            )
+            for operation in operations
+            if operation not in failed
+            for what, before, proof, after in (altered[operation.service],)
+        ),
+        probes=tuple(
+            Probe("container", f"container:{operation.service}", operation.service)
+            for operation in operations
+            if operation not in failed
+        ),
+    )  # fmt: skip
+
+
+def without_check(stack: Stack, facts: Facts) -> Iterator[Service]:
+    """Long-running services that have no check, neither their own nor their image's."""
+    for service in stack.services.values():
+        own = service.health_check is not None and (service.health_check.test or service.health_check.disabled)
+        if (
+            service.active
+            and not own
+            and not images.image_has_check(service, facts)
+            and not images.is_one_shot(stack, service, facts)
+        ):
+            yield service
+
+
+def choose(service: Service, facts: Facts, settings: Mapping[str, Any]) -> tuple[Candidate | None, str]:
+    """The first candidate that passes here and fails against a wrong target, or why there is none."""
+    options = list(candidates(service, facts, settings))
+    if not facts.live:
+        known = [option for option in options if not option.source.startswith("by its declared port")]
+        if known:
+            return known[0], known[0].source
+        return None, "no check is known for its image: name one in health_checks, or plan against the live host"
+    if not options:
+        return None, "no check is known for its image, and it declares no port: name one in health_checks"
+    always, failed = 0, 0
+    for option in options:
+        right, wrong = (
+            facts.answers.get(key(service, option, "right")),
+            facts.answers.get(key(service, option, "wrong")),
+        )
+        if right is None or right.exit != 0:
+            failed += 1
+        elif option.wrong is None or wrong is None or wrong.exit is None or wrong.exit == 0:
+            always += 1
+        else:
+            return option, option.source
+    if always:
+        return None, "its check passes whatever is asked, so it checks nothing: name a port or path that can fail"
+    return None, f"none of {failed} known checks passes in the live container: name one in health_checks"
+
+
+def candidates(service: Service, facts: Facts, settings: Mapping[str, Any]) -> Iterator[Candidate]:
+    """What may be a check of this service, the inventory's own first, then the catalogue's."""
+    usual = {"interval": settings["interval"], "timeout": settings["timeout"], "retries": settings["retries"]}
+    quick = {"start_interval": settings["start_interval"]} if quick_starts(facts) else {}
+    own = settings["health_checks"].get(service.name)
+    if own is not None:
+        given = own if isinstance(own, Mapping) else {"test": own}
+        test = given.get("test", ())
+        words = ("CMD-SHELL", test) if isinstance(test, str) else tuple(map(str, test))
+        rest = {name: value for name, value in given.items() if name not in ("test", "wrong")}
+        wrong = given.get("wrong")
+        other = (
+            (("CMD-SHELL", wrong) if isinstance(wrong, str) else tuple(map(str, wrong)))
+            if wrong
+            else misdirected(words)
+        )
+        yield Candidate(0, words, other, "the inventory's own check", {**usual, "start_period": "30s", **quick, **rest})
+        return
+    entry, ports = known(service, facts)
+    seen: set[tuple[str, ...]] = set()
+    for port in ports:
+        for check in entry.checks:
+            test = check.at(port)
+            if test not in seen:
+                seen.add(test)
+                wrong = check.at(WRONG_PORT)
+                yield Candidate(
+                    len(seen),
+                    test,
+                    wrong if wrong != test else None,
+                    check.source,
+                    {**usual, "start_period": entry.start_period, **quick},
+                )
+
+
+def known(service: Service, facts: Facts) -> tuple[Entry, tuple[int, ...]]:
+    """The catalogue's entry for a service's image, and the ports to try, the likeliest first."""
+    name, image = images.repository(service.image), facts.images.get(service.image or "")
+    declared = service.ports or (image.ports if image else ())
+    if name in ENTRIES:
+        entry = ENTRIES[name]
+        listen = service.environment.get("LISTEN_PORT") or service.environment.get("PGBOUNCER_PORT")
+        if listen and listen.value and listen.value.isdigit():
+            return entry, (int(listen.value),)
+        if name == "pgbouncer" and images.owner(service.image).startswith("bitnami"):
+            return entry, (6432,)
+        # A health port of its own is asked first; images that are told another port are found by what they declare.
+        others = [port for port in declared if port != entry.port][:1] if facts.live else []
+        return entry, (entry.port, *others)
+    checks: tuple[Check, ...] = RUNTIMES.get(name, UNKNOWN)
+    return Entry(0, checks), tuple(declared[:2])
+
+
+def misdirected(test: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The same check asked of a wrong port, when it names one."""
+    import re
+
+    changed = tuple(re.sub(r"(?<=[:/ =])(\d{2,5})(?=[/\s\"']|$)", str(WRONG_PORT), word) for word in test)
+    return changed if changed != test else None
+
+
+def quick_start(service: Service, facts: Facts, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What an own check lacks for a quick first answer; its test and interval stay as they are."""
+    check = service.health_check
+    if check is None or (check.interval_s if check.interval_s is not None else 30.0) < SLOW_S:
+        return {}
+    missing: dict[str, str] = {}
+    if not check.start_period_s:
+        missing["start_period"] = LATE
+    if check.start_interval_s is None and quick_starts(facts):
+        missing["start_interval"] = str(settings["start_interval"])
+    return missing
+
+
+def quick_starts(facts: Facts) -> bool:
+    """Whether the host knows `start_interval`; an engine that does not refuses to start the service (FACTS)."""
+    return facts.live and facts.engine >= (25,) and facts.compose >= (2, 20, 2)
+
+
+def argv(test: tuple[str, ...]) -> tuple[str, ...]:
+    """How the engine runs a test inside the container."""
+    return ("/bin/sh", "-c", test[1]) if test and test[0] == "CMD-SHELL" else test[1:]
+
+
+def key(service: Service, candidate: Candidate, target: str) -> str:
+    return f"{NAME}/{service.name}/{candidate.number}/{target}"
+
+
+def shown(test: tuple[str, ...]) -> str:
+    return " ".join(test[1:])
+
+
+def _place(stack: Stack, service: str) -> tuple[str, int]:
+    check = stack.services[service].health_check
+    place = check.place if check else stack.services[service].place
+    return place.path, place.line

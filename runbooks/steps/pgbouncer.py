@@ -1,0 +1,285 @@
+"""Moves the database connections of applications to the pooler that stands ready, after each login was seen to work there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from checks.model import Probe
+from runbooks.compose import graph, splice
+from runbooks.compose.model import AddDependency, Applied, Condition, Operation, ReplaceText, SetVariable, Stack
+from runbooks.model import Altered, Change, Facts, Kept, Proof, Question, Refusal
+from runbooks.steps import images, pooling
+from runbooks.steps.common import refusals
+from runbooks.steps.pooling import Pointer, Pooler
+
+NAME = "pgbouncer"
+SETTINGS: Mapping[str, tuple[type, Any, str]] = {
+    "pool_exclude": (list, [], "services that keep their direct connection (LISTEN, session advisory locks ...)"),
+    "max_client_conn": (int, 500, "clients that the pooler accepts; a larger value set by hand stays"),
+    "default_pool_size": (int, 20, "server connections per (database, user), where the pooler names none"),
+}
+ASSUMED_MAX = 100
+"""PostgreSQL's own default of max_connections, where the database cannot be asked."""
+RESERVED = 3
+"""superuser_reserved_connections, PostgreSQL's default."""
+DIRECT = 10
+"""Connections left for each service that keeps its direct way."""
+USUAL_POOL, USUAL_CLIENTS = 20, 100
+"""PgBouncer's defaults of default_pool_size and max_client_conn."""
+
+
+def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
+    """Whether each consumer's own login runs a query through the live pooler, and how many connections there are."""
+    pooler, _ = pooling.find(stack)
+    if pooler is None:
+        return ()
+    found = [Question(f"{NAME}/max_connections", pooler.database.name, ("sh", "-c", SHOW_MAX))]
+    for service, pointers in consumers(stack, pooler, settings).items():
+        for pointer in pointers:
+            if pointer.login and pointer.login.user:
+                found.append(
+                    Question(
+                        key(service, pointer),
+                        pooler.database.name,
+                        query(pooler, pointer),
+                        {"PGPASSWORD": pointer.login.password, "PGCONNECT_TIMEOUT": "5"},
+                        10.0,
+                    )
+                )
+    return tuple(found)
+
+
+SHOW_MAX = 'exec psql -X -q -t -A -U "${POSTGRES_USER:-${POSTGRESQL_USERNAME:-postgres}}" -d "${POSTGRES_DB:-${POSTGRESQL_DATABASE:-postgres}}" -c "show max_connections"'
+
+
+def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
+    """Points consumers at the pooler, adds the edge to it, and gives it room. Never its own upstream, nor what is kept."""
+    pooler, reason = pooling.find(stack)
+    if pooler is None:
+        return Change(step=NAME, risk="medium", stack=stack, kept=(Kept("", "pool", reason),))
+    kept = [
+        Kept(service.name, "database_url", why)
+        for service in stack.services.values()
+        if service.active
+        and service.name not in (pooler.service.name, pooler.database.name)
+        and any(pooling.pointers(service, pooler))
+        for why in (pooling.why_direct(service, frozenset(settings["pool_exclude"])),)
+        if why
+    ]
+    moves: list[Pointer] = []
+    refused: list[Refusal] = []
+    for service, pointers in consumers(stack, pooler, settings).items():
+        problem = next(
+            (text for pointer in pointers for text in (why_not(service, pointer, pooler, facts),) if text), ""
+        )
+        if problem:
+            variable = stack.services[service].environment[pointers[0].variable]
+            refused.append(
+                Refusal(
+                    service,
+                    variable.place.path,
+                    variable.place.line,
+                    "database_url",
+                    problem,
+                    f"mend that, or add {service} to pool_exclude",
+                )
+            )
+        else:
+            moves += pointers
+    operations = [*edges(stack, pooler, moves, facts), *room(stack, pooler, moves, facts, settings, kept)]
+    applied, done, failures = carried_out(stack, moves, operations)
+    refused += failures
+    notes = () if not moves else (
+        f"{pooler.service.name} pools by {(pooler.setting('pool_mode') or 'session')}: a service that uses LISTEN, session "
+        "advisory locks or lasting SETs belongs in pool_exclude (that cannot be seen in its settings)",
+    )  # fmt: skip
+    touched = (
+        sorted({operation.service for operation in done} | {pooler.service.name, pooler.database.name}) if done else ()
+    )
+    return Change(
+        step=NAME, risk="medium", stack=applied.stack, edits=applied.edits, kept=tuple(kept), refused=tuple(refused),
+        operations=tuple(done), notes=notes if done else (), altered=tuple(told(stack, applied.stack, operation, facts) for operation in done),
+        probes=(
+            *(Probe("container", f"container:{service}", service) for service in touched),
+            *((Probe("pgbouncer", f"pgbouncer:{pooler.service.name}", pooler.service.name),) if done else ()),
+        ),
+    )  # fmt: skip
+
+
+def consumers(stack: Stack, pooler: Pooler, settings: Mapping[str, Any]) -> dict[str, list[Pointer]]:
+    """The services that may go through the pooler, with every place where they name its database."""
+    excluded = frozenset(settings["pool_exclude"])
+    found: dict[str, list[Pointer]] = {}
+    for service in stack.services.values():
+        itself = service.name in (pooler.service.name, pooler.database.name) or "pgbouncer" in images.repository(
+            service.image
+        )
+        if service.active and not itself and not pooling.why_direct(service, excluded):
+            pointers = list(pooling.pointers(service, pooler))
+            if pointers:
+                found[service.name] = pointers
+    return found
+
+
+def why_not(service: str, pointer: Pointer, pooler: Pooler, facts: Facts) -> str:
+    """Why a consumer stays where it is; empty when nothing is in the way."""
+    if pointer.problem:
+        return pointer.problem
+    if not facts.live:
+        return ""
+    if pointer.login is None or not pointer.login.user:
+        return f"the login of {pointer.variable} is not in the environment, so it cannot be tried through {pooler.service.name}"
+    answer = facts.answers.get(key(service, pointer))
+    if answer is not None and answer.exit == 0 and answer.output.strip() == "1":
+        return ""
+    lines = answer.output.strip().splitlines() if answer else []
+    said = lines[-1] if lines else "no answer"
+    return f"its login as {pointer.login.user} runs no query through {pooler.service.name}: {said[:200]}"
+
+
+def edges(stack: Stack, pooler: Pooler, moves: list[Pointer], facts: Facts) -> list[Operation]:
+    """An edge to the pooler for each service that moves."""
+    condition: Condition = "service_healthy" if images.has_check(pooler.service, facts) else "service_started"
+    return [
+        AddDependency(service, pooler.service.name, condition, "its connections go through the pooler")
+        for service in dict.fromkeys(move.service for move in moves)
+        if pooler.service.name not in stack.services[service].edges
+        and not graph.adds_cycle(stack, service, pooler.service.name)
+    ]
+
+
+def room(
+    stack: Stack, pooler: Pooler, moves: list[Pointer], facts: Facts, settings: Mapping[str, Any], kept: list[Kept]
+) -> list[Operation]:
+    """The pooler's settings: room for clients, server connections that fit, and what drivers send at start."""
+    if not moves:
+        return []
+    wanted: dict[str, str] = {}
+    clients = number(pooler.setting("max_client_conn"), USUAL_CLIENTS)
+    if clients < settings["max_client_conn"]:
+        wanted["max_client_conn"] = str(settings["max_client_conn"])
+    most, assumed = max_connections(facts)
+    pairs = {(move.login.database or move.login.user, move.login.user) for move in moves if move.login} or {("", "")}
+    direct = sum(DIRECT for entry in kept if entry.what == "database_url")
+    fits = max(1, (most - RESERVED - number(pooler.setting("reserve_pool_size"), 0) - direct) // len(pairs))
+    size = number(pooler.setting("default_pool_size"), USUAL_POOL)
+    if pooler.setting("default_pool_size") is None and settings["default_pool_size"] != USUAL_POOL:
+        size = settings["default_pool_size"]
+        wanted["default_pool_size"] = str(min(size, fits))
+    if size > fits:
+        wanted["default_pool_size"] = str(fits)
+    elif "default_pool_size" not in wanted:
+        origin = "assumed" if assumed else "asked"
+        kept.append(
+            Kept(
+                pooler.service.name,
+                "pool",
+                f"{len(pairs)} x {size} server connections fit under max_connections {most} ({origin})",
+            )
+        )
+    ignored = [word.strip() for word in (pooler.setting("ignore_startup_parameters") or "").split(",") if word.strip()]
+    if "extra_float_digits" not in ignored:
+        wanted["ignore_startup_parameters"] = ",".join([*ignored, "extra_float_digits"])
+    if (pooler.setting("pool_mode") or "session") == "transaction" and number(
+        pooler.setting("max_prepared_statements"), 0
+    ) == 0:
+        wanted["max_prepared_statements"] = "200"
+    reasons = {
+        "max_client_conn": "room for many clients on few server connections",
+        "default_pool_size": f"{len(pairs)} pool(s), {direct} direct and {RESERVED} reserved connections fit under max_connections {most}",
+        "ignore_startup_parameters": "JDBC and others send extra_float_digits at start",
+        "max_prepared_statements": "drivers prepare statements, which transaction mode allows only so",
+    }
+    return [
+        SetVariable(pooler.service.name, pooler.names[name], value, reasons[name]) for name, value in wanted.items()
+    ]
+
+
+def carried_out(
+    stack: Stack, moves: list[Pointer], others: list[Operation]
+) -> tuple[Applied, list[Operation], list[Refusal]]:
+    """Applies the moves where the characters live, else at the service's own reference to them; all or none of a service."""
+    at: dict[Pointer, Literal["origin", "reference"]] = dict.fromkeys(moves, "origin")
+    while True:
+        texts = {
+            move: ReplaceText(
+                move.service, move.variable, move.start, move.end, move.text, at[move], "the pooler, not the database"
+            )
+            for move in at
+        }
+        movers = {move.service for move in at}
+        rest = [
+            operation
+            for operation in others
+            if movers and (not isinstance(operation, AddDependency) or operation.service in movers)
+        ]
+        operations: list[Operation] = [*texts.values(), *rest]
+        applied = splice.apply(stack, operations)
+        told, failed = refusals(applied, "database_url")
+        again = [move for move, operation in texts.items() if operation in failed and at[move] == "origin"]
+        if again:
+            at.update(dict.fromkeys(again, "reference"))
+            continue
+        bad = {operation.service for operation in failed if isinstance(operation, (ReplaceText, AddDependency))}
+        if bad & movers:
+            others_left, more, refused = carried_out(stack, [move for move in at if move.service not in bad], others)
+            return others_left, more, [*told, *refused]
+        return applied, [operation for operation in operations if operation not in failed], list(told)
+
+
+def told(before: Stack, after: Stack, operation: Operation, facts: Facts) -> Altered:
+    """An operation as people and JSON see it."""
+    service = after.services[operation.service]
+    if isinstance(operation, AddDependency):
+        edge = service.edges[operation.dependency]
+        return Altered(
+            service.name,
+            edge.place.path,
+            edge.place.line,
+            "condition",
+            "none",
+            f"{operation.dependency}: {operation.condition}",
+            "not needed",
+            operation.reason,
+        )
+    assert isinstance(operation, (ReplaceText, SetVariable))  # noqa: S101 - the kinds that this step makes
+    name = operation.variable if isinstance(operation, ReplaceText) else operation.name
+    old, new = before.services[service.name].environment.get(name), service.environment[name]
+    what = "database_url" if isinstance(operation, ReplaceText) else "pool"
+    proof: Proof = "not needed" if what == "pool" else "proven" if facts.live else "unproven"
+    was = old.value if old and old.value is not None else "none"
+    return Altered(
+        service.name,
+        new.place.path,
+        new.place.line,
+        what,
+        f"{name}={was}",
+        f"{name}={new.value}",
+        proof,
+        operation.reason,
+    )
+
+
+def query(pooler: Pooler, pointer: Pointer) -> tuple[str, ...]:
+    """A query through the live pooler with a consumer's login; the password is in the environment."""
+    login = pointer.login
+    assert login is not None  # noqa: S101 - asked by the caller
+    words = ("-h", pooler.service.name, "-p", str(pooler.port), "-U", login.user, "-d", login.database or login.user)
+    return ("psql", "-X", "-q", "-t", "-A", "-w", *words, "-c", "select 1")
+
+
+def max_connections(facts: Facts) -> tuple[int, bool]:
+    """The database's max_connections, and whether it is only assumed."""
+    answer = facts.answers.get(f"{NAME}/max_connections")
+    if answer and answer.exit == 0 and answer.output.strip().isdigit():
+        return int(answer.output.strip()), False
+    return ASSUMED_MAX, True
+
+
+def number(text: str | None, usual: int) -> int:
+    return int(text) if text and text.strip().isdigit() else usual
+
+
+def key(service: str, pointer: Pointer) -> str:
+    return f"{NAME}/{service}/{pointer.variable}"
