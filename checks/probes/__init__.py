@@ -99,25 +99,29 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
     """Runs all probes that are programs on the host, in one exchange."""
     if not probes:
         return {}
-    lines = []
+    asked: dict[tuple[str, ...], float] = {}
+    words_of: dict[str, tuple[str, ...]] = {}
     for probe in probes:
         make = KINDS[probe.kind].command
         assert make is not None  # noqa: S101 - chosen by the caller
-        words = make(probe, project)
-        lines.append(" ".join([f"{probe.timeout_s:g}", *(_word(word) for word in words)]))
-    limit = max(probe.timeout_s for probe in probes) + SLACK_S
+        words_of[probe.name] = words = make(probe, project)
+        # Probes that ask the same are asked once.
+        asked[words] = max(asked.get(words, 0.0), probe.timeout_s)
+    lines = [" ".join([f"{timeout_s:g}", *map(_word, words)]) for words, timeout_s in asked.items()]
+    limit = max(asked.values()) + SLACK_S
     data = "".join(f"{line}\n" for line in lines).encode()
     try:
-        reply = link.run(PROGRAM, data=data, timeout_s=limit, limit=len(probes) * 3 * OUTPUT_LIMIT + 65536)
+        reply = link.run(PROGRAM, data=data, timeout_s=limit, limit=len(lines) * 3 * OUTPUT_LIMIT + 65536)
     except (Unreachable, HostFailed) as error:
         return {probe.name: Judgement(None, detail=error.message) for probe in probes}
+    numbers = {words: number for number, words in enumerate(asked)}
     answers = _answers(reply.text)
-    return {
-        probe.name: KINDS[probe.kind].judge(probe, answers[number])
-        if number in answers
-        else Judgement(None, detail="no answer")
-        for number, probe in enumerate(probes)
-    }
+
+    def judged(probe: Probe) -> Judgement:
+        answer = answers.get(numbers[words_of[probe.name]])
+        return KINDS[probe.kind].judge(probe, answer) if answer else Judgement(None, detail="no answer")
+
+    return {probe.name: judged(probe) for probe in probes}
 
 
 def _word(word: str) -> str:

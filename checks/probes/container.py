@@ -6,35 +6,32 @@ from checks.model import Probe
 from checks.probes.kind import Answer, Judgement, Kind, by_exit
 
 STATE = (
-    'ids=$(docker ps -aq --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$2" '
-    "--filter label=com.docker.compose.oneoff=False) || exit 125; "
-    '[ -n "$ids" ] || { echo "absent"; exit 0; }; docker inspect -f '
-    "'{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{.State.OOMKilled}} "
-    "{{.State.ExitCode}}' $ids"
+    'ids=$(docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=False) '
+    '|| exit 125; [ -n "$ids" ] || exit 0; docker inspect -f '
+    '\'{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} '
+    "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{.State.OOMKilled}} {{.State.ExitCode}}' $ids"
 )
+"""The same words for every service of a project, so that a round asks the engine once for all of them."""
 
 
-def command(probe: Probe, project: str) -> tuple[str, ...]:
-    return ("sh", "-c", STATE, "sh", project, probe.service)
+def command(_: Probe, project: str) -> tuple[str, ...]:
+    return ("sh", "-c", STATE, "sh", project)
 
 
 def judge(probe: Probe, answer: Answer) -> Judgement:
     if answer.exit != 0:
         return by_exit(answer)
     lines = [line.split() for line in answer.output.strip().splitlines()]
-    if lines == [["absent"]]:
-        return Judgement(False, answer.seconds, detail="no container")
-    if any(len(words) != 5 for words in lines):
+    if any(len(words) != 6 for words in lines):
         return Judgement(None, detail="the engine's answer cannot be understood")
-    restarts = sum(int(words[2]) for words in lines)
-    for state, health, _, killed, code in lines:
+    own = [words[1:] for words in lines if words[0] == probe.service]
+    if not own:
+        return Judgement(False, answer.seconds, detail="no container")
+    restarts = sum(int(words[2]) for words in own)
+    for state, health, _, killed, code in own:
         if state != "running":
-            return Judgement(
-                False,
-                answer.seconds,
-                restarts,
-                f"{state}, exit {code}" + (", out of memory" if killed == "true" else ""),
-            )
+            detail = f"{state}, exit {code}" + (", out of memory" if killed == "true" else "")
+            return Judgement(False, answer.seconds, restarts, detail)
         if health == "unhealthy":
             return Judgement(False, answer.seconds, restarts, "unhealthy")
         if health == "starting" and not probe.settings.get("may_start"):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from checks.model import Probe
 from runbooks.compose import splice
 from runbooks.compose.model import Edge, Service, SetCondition, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
 from runbooks.steps import images
-from runbooks.steps.common import refusals
+from runbooks.steps.common import health_probes, refusals
 
 NAME = "conditions"
 SETTINGS: Mapping[str, tuple[type, Any, str]] = {
@@ -73,7 +72,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
             for operation in done
             for edge in (applied.stack.services[operation.service].edges[operation.dependency],)
         ),
-        probes=tuple(Probe("container", f"container:{service}", service) for service in touched),
+        probes=health_probes(applied.stack, touched),
     )  # fmt: skip
 
 

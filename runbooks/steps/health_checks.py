@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from checks.model import Probe
 from runbooks.compose import splice
 from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
 from runbooks.steps import images
 from runbooks.steps.catalogue import ENTRIES, RUNTIMES, UNKNOWN, WRONG_PORT, Check, Entry
-from runbooks.steps.common import refusals
+from runbooks.steps.common import argv, health_probes, refusals
 
 NAME = "health_checks"
 SETTINGS: Mapping[str, tuple[type, Any, str]] = {
@@ -97,10 +96,8 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
             if operation not in failed
             for what, before, proof, after in (altered[operation.service],)
         ),
-        probes=tuple(
-            Probe("container", f"container:{operation.service}", operation.service)
-            for operation in operations
-            if operation not in failed
+        probes=health_probes(
+            applied.stack, [operation.service for operation in operations if operation not in failed]
         ),
     )  # fmt: skip
 
@@ -222,11 +219,6 @@ def quick_start(service: Service, facts: Facts, settings: Mapping[str, Any]) -> 
 def quick_starts(facts: Facts) -> bool:
     """Whether the host knows `start_interval`; an engine that does not refuses to start the service (FACTS)."""
     return facts.live and facts.engine >= (25,) and facts.compose >= (2, 20, 2)
-
-
-def argv(test: tuple[str, ...]) -> tuple[str, ...]:
-    """How the engine runs a test inside the container."""
-    return ("/bin/sh", "-c", test[1]) if test and test[0] == "CMD-SHELL" else test[1:]
 
 
 def key(service: Service, candidate: Candidate, target: str) -> str:

@@ -10,7 +10,7 @@ from runbooks.compose import graph, splice
 from runbooks.compose.model import AddDependency, Applied, Condition, Operation, ReplaceText, SetVariable, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question, Refusal
 from runbooks.steps import images, pooling
-from runbooks.steps.common import refusals
+from runbooks.steps.common import health_probes, refusals
 from runbooks.steps.pooling import Pointer, Pooler
 
 NAME = "pgbouncer"
@@ -101,7 +101,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
         step=NAME, risk="medium", stack=applied.stack, edits=applied.edits, kept=tuple(kept), refused=tuple(refused),
         operations=tuple(done), notes=notes if done else (), altered=tuple(told(stack, applied.stack, operation, facts) for operation in done),
         probes=(
-            *(Probe("container", f"container:{service}", service) for service in touched),
+            *health_probes(applied.stack, touched),
             *((Probe("pgbouncer", f"pgbouncer:{pooler.service.name}", pooler.service.name),) if done else ()),
         ),
     )  # fmt: skip
