@@ -1,0 +1,162 @@
+"""One host during a run: its link, its writer, its plan, and what it does with them: apply a stage, undo it, beat its heart."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from checks.model import Probe, Sample
+from checks.probes import round_
+from inventory.errors import RunbookError
+from inventory.link import Link
+from rollback.commit import HostWriter
+from rollback.model import FileWrite, Snapshot, Transaction
+from runbooks import events, waves
+from runbooks.plan_model import HostPlan, Restart, Stage
+
+HEARTBEAT_S = 10.0
+# Gives a service's image name back to the image that ran before, where it has moved on since. Standard input: lines
+# "service image-id"; the answer is a line for each name that was given back.
+RETAG = r"""
+while read -r service id; do
+    container=$(docker ps -aq --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$service" | head -n 1)
+    [ -n "$container" ] || continue
+    name=$(docker inspect -f '{{.Config.Image}}' "$container") || continue
+    case $name in sha256:*|*@sha256:*) continue ;; esac
+    [ "$(docker image inspect -f '{{.Id}}' "$name" 2>/dev/null)" = "$id" ] && continue
+    docker tag "$id" "$name" && echo "$name is $id again"
+done
+"""
+
+
+@dataclass
+class HostRun:
+    """What a run keeps of one host. `snapshots` are this run's, oldest first, with the stage that each undoes."""
+
+    link: Link
+    writer: HostWriter
+    plan: HostPlan
+    emit: events.Sink
+    stopped: Callable[[], bool]
+    snapshots: list[tuple[Stage, Snapshot]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def name(self) -> str:
+        return self.plan.host
+
+    def apply(self, stage: Stage, of: int) -> bool:
+        """Writes a stage's files and brings its services up. False when one did not get healthy, or the run was stopped.
+
+        Raises Drift, Locked or Refused before anything is written.
+        """
+        steps = names(stage)
+        self.emit(events.StepStarted(
+            host=self.name, steps=steps, number=stage.number, of=of, risk=stage.risk,
+            files=tuple(file.path for file in stage.files), services=tuple(restart.service for restart in stage.restarts),
+            expected_s=sum(restart.downtime_s for restart in stage.restarts),
+        ))  # fmt: skip
+        begin = time.monotonic()
+        transaction = Transaction(
+            id=f"{self.writer.run}-{stage.number}", run=self.writer.run, step=stage.name, project_dir=self.plan.project_dir,
+            writes=tuple(FileWrite(file.before, file.data, file.mode) for file in stage.files),
+            reads=stage.reads, images=self.plan.images,
+        )  # fmt: skip
+        snapshot = self.writer.commit(transaction)
+        self.snapshots.append((stage, snapshot))
+        self.emit(events.FilesWritten(
+            host=self.name, steps=steps, snapshot=snapshot.id, paths=tuple(file.path for file in stage.files),
+            seconds=time.monotonic() - begin,
+        ))  # fmt: skip
+        return self.bring_up(stage.restarts) and not self.stopped()
+
+    def bring_up(self, restarts: Sequence[Restart], *, heed_stop: bool = True) -> bool:
+        """Brings services up one at a time, in the plan's order."""
+        count = iter(range(1, len(restarts) + 1))
+        expected = {restart.service: restart.downtime_s for restart in restarts}
+
+        def report(brought: waves.Brought) -> None:
+            self.emit(events.ServiceUp(
+                host=self.name, service=brought.service, number=next(count), of=len(restarts), ok=brought.ok,
+                seconds=brought.seconds, expected_s=expected[brought.service], output=brought.output,
+            ))  # fmt: skip
+
+        planned = [
+            waves.Wave(restart.service, restart.wait_s, restart.scale if restart.scale != 1 else None)
+            for restart in restarts
+        ]
+        stop = self.stopped if heed_stop else lambda: False
+        return waves.bring_up(self.writer, self.plan.compose, planned, report=report, stopped=stop)
+
+    def undo_last(self, why: str) -> bool:
+        """Undoes this run's last stage: files byte for byte, the images that ran, services in waves. False: it stands."""
+        stage, snapshot = self.snapshots[-1]
+        begin = time.monotonic()
+        paths = tuple(state.path for state in snapshot.before)
+        detail, well = "", False
+        try:
+            self.writer.undo(snapshot)
+            self.snapshots.pop()
+            self.give_back_images(snapshot)
+            well = self.bring_up(stage.restarts, heed_stop=False)
+            detail = "" if well else "the files are as before; not every service got healthy with them"
+        except RunbookError as error:
+            detail = str(error)
+        self.emit(events.StepUndone(
+            host=self.name, steps=names(stage), snapshot=snapshot.id, paths=paths, why=why, ok=well,
+            seconds=time.monotonic() - begin, detail=detail,
+        ))  # fmt: skip
+        return well
+
+    def give_back_images(self, snapshot: Snapshot) -> None:
+        """Lets each image name mean again what ran before the transaction, and says which had moved on."""
+        lines = "".join(f"{service} {image}\n" for service, image in snapshot.images.items())
+        reply = self.link.run(RETAG, self.plan.compose.name, data=lines.encode())
+        for line in reply.text.splitlines():
+            self.emit(events.Noted(host=self.name, text=line))
+
+    def round(self, probes: Sequence[Probe]) -> list[Sample]:
+        """One sample of each probe."""
+        return round_(self.link, probes, self.plan.compose.name)
+
+
+def names(stage: Stage) -> tuple[str, ...]:
+    """A stage's steps by name."""
+    return tuple(step.step for step in stage.steps)
+
+
+def watched(stage: Stage, extra: Sequence[Probe] = ()) -> tuple[Probe, ...]:
+    """A stage's probes; a container that it made anew must not have been restarted since."""
+    fresh = {restart.service for restart in stage.restarts}
+    every = {probe.name: probe for probe in (*extra, *stage.probes)}
+    return tuple(
+        replace(probe, settings={"restarts": 0, **probe.settings})
+        if probe.kind == "container" and probe.service in fresh
+        else probe
+        for probe in every.values()
+    )
+
+
+@contextmanager
+def heartbeat(hosts: Sequence[HostRun]) -> Iterator[None]:
+    """Renews the hosts' locks until the end. A lock that was lost is noticed by the next commit, which checks it."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT_S):
+            for host in hosts:
+                try:
+                    host.writer.renew()
+                except RunbookError:
+                    continue
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,320 @@
+"""Carries a plan out: for each batch of hosts, for each stage: snapshot and write, bring up in waves, gate, record.
+
+A gate that fails undoes its stage on the batch and ends the run. Every host is whole whenever this module returns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Literal
+
+from checks import gate as gates
+from checks.model import Gate, Probe, Sample, Verdict
+from inventory import fleet
+from inventory.errors import Locked, RunbookError
+from runbooks import batches, events
+from runbooks.hostrun import HostRun, heartbeat, names, watched
+from runbooks.plan_model import Plan, Stage
+from runbooks.symptoms import symptoms
+
+FAILED, REFUSED, ROLLED_BACK, NOT_ROLLED_BACK, PAUSED, INTERRUPTED = 5, 4, 3, 6, 7, 130
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a plan is carried out. `max_fail_percentage` None: other hosts go on whatever fails (Ansible's default)."""
+
+    serial: tuple[str, ...] = batches.DEFAULT
+    max_fail_percentage: float | None = None
+    gate: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """A run as it goes: who takes part, how each host ended, and when it was asked to stop."""
+
+    id: str
+    who: str
+    plan: Plan
+    hosts: Mapping[str, HostRun]
+    options: Options
+    emit: events.Sink
+    stop: Flag
+    endings: dict[str, events.Ending] = field(default_factory=dict)
+    errors: dict[str, RunbookError] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a batch ended the run. `code` 0: it did not."""
+
+    outcome: events.RunOutcome
+    code: int
+    message: str = ""
+    mend: str = ""
+
+
+GOES_ON = End("done", 0)
+Side = Literal["change", "undo"]
+
+
+def migrate(run: Run) -> int:
+    """Carries out the run's plan and returns the exit code of the command line (DESIGN, "The command line")."""
+    order = batches.split([host.host for host in run.plan.hosts if host.host in run.hosts], run.options.serial)
+    run.emit(events.RunStarted(
+        run=run.id, kind="migrate", environment=run.plan.environment, who=run.who, batches=order, phase=run.plan.phase,
+        steps=run.plan.steps, fingerprint=run.plan.fingerprint, promotion_key=run.plan.promotion_key,
+    ))  # fmt: skip
+    end = GOES_ON
+    for number, batch in enumerate(order, 1):
+        if end.code or run.stop.is_set() or too_many_failed(run):
+            break
+        run.emit(events.BatchStarted(number=number, of=len(order), hosts=batch))
+        end = work_on(run, [run.hosts[name] for name in batch])
+    for name in (host.host for host in run.plan.hosts):
+        run.endings.setdefault(
+            name, "failed" if name in run.errors else "skipped" if end.code or run.stop.is_set() else "unchanged"
+        )
+    return finish(run, end)
+
+
+def work_on(run: Run, hosts: Sequence[HostRun]) -> End:
+    """One batch: locks, every stage, and the locks given back whatever happens."""
+    changed = [host for host in hosts if host.plan.changed]
+    for host in hosts:
+        if host not in changed:
+            run.endings[host.name] = "unchanged"
+    ready = survivors(run, changed, lambda host: host.writer.lock())
+    try:
+        with heartbeat(ready):
+            end, left = GOES_ON, ready
+            for number in range(1, stage_count(run.plan) + 1):
+                end, left = work_on_stage(run, left, number)
+                if end.code:
+                    break
+            for host in left if not end.code else ():
+                run.endings[host.name] = "changed"
+            return end
+    finally:
+        for host in ready:
+            release(host)
+            ending = run.endings.setdefault(host.name, "failed")
+            run.emit(events.HostEnded(host=host.name, ending=ending, seconds=time.monotonic() - host.begun))
+
+
+def work_on_stage(run: Run, hosts: Sequence[HostRun], number: int) -> tuple[End, list[HostRun]]:
+    """One stage on the hosts of a batch: apply, gate, and undo when the gate fails. Returns the hosts that are left."""
+    stages = {
+        host.name: stage for host in hosts for stage in host.plan.stages if stage.number == number and stage.files
+    }
+    mine = [host for host in hosts if host.name in stages]
+    others = [host for host in hosts if host.name not in stages]
+    if not mine:
+        return GOES_ON, list(hosts)
+    begin = time.monotonic()
+    came_up: dict[str, bool] = {}
+
+    def apply(host: HostRun) -> None:
+        came_up[host.name] = host.apply(stages[host.name], stage_count(run.plan))
+
+    applied = survivors(run, mine, apply)
+    written = [host for host in mine if host.snapshots and host.snapshots[-1][0].number == number]
+    stage = stages[mine[0].name]
+    if run.stop.is_set():
+        return undo(run, written, stage, "the operator stopped the run", INTERRUPTED), []
+    lost = [host for host in written if host not in applied]
+    for host in lost:
+        run.endings[host.name] = "stands"
+    down = [host for host in applied if not came_up[host.name]]
+    if down:
+        show_symptoms(run, down, stage)
+        return undo(
+            run,
+            applied,
+            stage,
+            f"a service did not get healthy on {', '.join(host.name for host in down)}",
+            ROLLED_BACK,
+        ), []
+    if not applied:
+        return GOES_ON, others
+    verdict = gate(run, applied, stages, stage.gate, "change")
+    if run.stop.is_set():
+        return undo(run, applied, stage, "the operator stopped the run", INTERRUPTED), []
+    if verdict.outcome == "fail" and stage.gate.on_failure == "rollback":
+        return undo(run, applied, stage, f"the gate failed: {verdict.reason}", ROLLED_BACK), []
+    if verdict.outcome != "pass":
+        for host in applied:
+            run.endings[host.name] = "paused"
+        return End(
+            "inconclusive",
+            PAUSED,
+            f"{stage.name}: {verdict.reason}",
+            "look at the hosts, then ./inv migrate again or ./inv rollback",
+        ), []
+    for host in applied:
+        run.emit(events.StepDone(host=host.name, steps=names(stage), seconds=time.monotonic() - begin))
+        journal_gate(host, stage, verdict)
+    return GOES_ON, [*applied, *others]
+
+
+def gate(run: Run, hosts: Sequence[HostRun], stages: Mapping[str, Stage], settings: Gate, side: Side) -> Verdict:
+    """Measures a stage's probes on all its hosts at once, and tells every round and the verdict."""
+    settings = gates.parse(run.options.gate, "the inventory", base=settings)
+    probes: dict[str, tuple[Probe, ...]] = {host.name: watched(stages[host.name]) for host in hosts}
+    steps = names(stages[hosts[0].name])
+    told = tuple(host.name for host in hosts)
+    run.emit(
+        events.GateStarted(steps=steps, hosts=told, gate=settings, probes=sum(map(len, probes.values())), after=side)
+    )  # type: ignore[arg-type]
+    begin = time.monotonic()
+
+    def on_round(number: int, samples: list[Sample]) -> None:
+        failing = tuple(events.Failing(s.host, s.probe, s.detail, s.ok is None) for s in samples if not s.ok)
+        run.emit(events.GateRound(
+            steps=steps, number=number, elapsed_s=time.monotonic() - begin, window_s=settings.window_s,
+            ok=sum(s.ok is True for s in samples), failed=sum(s.ok is False for s in samples),
+            unknown=sum(s.ok is None for s in samples), failing=failing,
+        ))  # fmt: skip
+
+    def asking(host: HostRun) -> Callable[[], list[Sample]]:
+        return lambda: host.round(probes[host.name])
+
+    wait = run.stop.wait if side == "change" else _patient
+    verdict = gates.watch(settings, {host.name: asking(host) for host in hosts}, probes, wait=wait, on_round=on_round)
+    found = (
+        symptoms({host.name: (host.link, host.plan.compose.name) for host in hosts}, verdict)
+        if verdict.outcome == "fail"
+        else ()
+    )
+    run.emit(events.GateEnded(steps=steps, hosts=told, verdict=verdict, symptoms=found, after=side))
+    return verdict
+
+
+def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) -> End:
+    """Undoes the stage (or the whole run, as its gate says) on the hosts of a batch, and gates what is there then."""
+    whole = {}
+    for name, result in fleet.each(
+        [host.name for host in hosts], lambda name: undo_on(run.hosts[name], stage, why)
+    ).items():
+        whole[name] = bool(result.value)
+        if result.error:
+            run.errors[name] = result.error
+    back = [host for host in hosts if whole[host.name]]
+    if back:
+        stages = {host.name: stage_of(host, stage) for host in back}
+        verdict = gate(run, back, {name: bare(found) for name, found in stages.items()}, stage.gate, "undo")
+        if verdict.outcome == "fail":
+            bad = {result.host for result in verdict.results if result.failed}
+            whole |= dict.fromkeys(bad, False)
+    for host in hosts:
+        run.endings[host.name] = "undone" if whole[host.name] else "stands"
+    stands = [name for name, well in whole.items() if not well]
+    if stands:
+        return End(
+            "rollback failed",
+            NOT_ROLLED_BACK,
+            f"{why}; the rollback did not end well on {', '.join(stands)}",
+            "see ./inv status and the host's own logs",
+        )
+    outcome: events.RunOutcome = "interrupted" if code == INTERRUPTED else "gate failed"
+    return End(outcome, code, f"{why}; {stage.name} was undone")
+
+
+def undo_on(host: HostRun, stage: Stage, why: str) -> bool:
+    """Undoes on one host: this stage, or all of the run where the gate's scope is the run."""
+    well = True
+    while host.snapshots and well:
+        well = host.undo_last(why)
+        if stage.gate.rollback_scope == "step":
+            break
+    return well
+
+
+def stage_of(host: HostRun, stage: Stage) -> Stage:
+    return next(found for found in host.plan.stages if found.number == stage.number)
+
+
+def bare(stage: Stage) -> Stage:
+    """A stage for the gate after its undo: only the engine's view of its services, since its own checks are gone."""
+    from dataclasses import replace
+
+    kept = [
+        replace(step, probes=tuple(probe for probe in step.probes if probe.kind == "container")) for step in stage.steps
+    ]
+    return replace(stage, steps=tuple(kept))
+
+
+def survivors(run: Run, hosts: Sequence[HostRun], work: Callable[[HostRun], None]) -> list[HostRun]:
+    """Runs `work` on hosts in parallel and returns those on which it did not raise; the others drop out of the run."""
+    by_name = {host.name: host for host in hosts}
+    left = []
+    for name, result in fleet.each(by_name, lambda name: work(by_name[name])).items():
+        if result.error is None:
+            left.append(by_name[name])
+            continue
+        run.errors[name] = result.error
+        run.endings[name] = "failed"
+        error = result.error
+        run.emit(events.HostFailed(host=name, error=error.message, mend=error.mend, code=error.code))
+    return left
+
+
+def show_symptoms(run: Run, hosts: Sequence[HostRun], stage: Stage) -> None:
+    """What the services say that did not get healthy: one round of the stage's probes, judged as a gate."""
+    stages = {host.name: stage_of(host, stage) for host in hosts}
+    gate(run, hosts, stages, Gate(window_s=0.1, interval_s=0.1, min_samples=1), "change")
+
+
+def journal_gate(host: HostRun, stage: Stage, verdict: Verdict) -> None:
+    """Puts a gate's verdict into the host's journal; a host that cannot be told now loses nothing else."""
+    try:
+        host.writer.note("gate", {"steps": names(stage), "outcome": verdict.outcome, "reason": verdict.reason})
+    except RunbookError:
+        return
+
+
+def release(host: HostRun) -> None:
+    try:
+        host.writer.release()
+    except RunbookError:
+        return
+
+
+def too_many_failed(run: Run) -> bool:
+    """Whether more hosts failed than the inventory allows."""
+    most = run.options.max_fail_percentage
+    return most is not None and 100 * len(run.errors) / max(1, len(run.plan.hosts)) > most
+
+
+def stage_count(plan: Plan) -> int:
+    return max((stage.number for host in plan.hosts for stage in host.stages), default=0)
+
+
+def finish(run: Run, end: End) -> int:
+    """The last event of a run, and its exit code."""
+    outcome, code, message, mend = end.outcome, end.code, end.message, end.mend
+    if not code and run.stop.is_set():
+        outcome, code, message = "interrupted", INTERRUPTED, "the operator stopped the run"
+    if not code and run.errors:
+        refused = all(error.code == REFUSED for error in run.errors.values())
+        outcome, code = ("refused", REFUSED) if refused else ("failed", FAILED)
+        locked = all(isinstance(error, Locked) for error in run.errors.values())
+        message = "; ".join(str(error) for error in run.errors.values())
+        mend = "" if locked else "mend that, then repeat: hosts that are done are left alone"
+    if not code and not run.plan.changed:
+        outcome, message = "nothing", "there was nothing to do"
+    run.emit(events.RunEnded(
+        run=run.id, outcome=outcome, code=code, hosts=dict(run.endings), seconds=time.monotonic() - run.begun,
+        message=message, mend=mend,
+    ))  # fmt: skip
+    return code
+
+
+def _patient(seconds: float) -> bool:
+    """Waits without heeding a stop: an undo is always carried to its end."""
+    time.sleep(seconds)
+    return False
