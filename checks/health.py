@@ -8,11 +8,8 @@ from typing import Any
 
 from checks.model import Probe, Sample
 
-COUNTED = {
-    "postgres": ("connections", lambda value: int(value)),
-    "redis": ("memory", lambda value: f"{value / (1 << 20):.0f}MB"),
-}
-"""kind -> the word of the proposal for what it counts, and how it is written."""
+COUNTED = {"postgres": "connections", "redis": "memory"}
+"""kind -> the proposal's word for what it counts."""
 
 
 def aggregate(probes: Sequence[Probe], samples: Sequence[Sample]) -> dict[str, Any]:
@@ -35,8 +32,8 @@ def aggregate(probes: Sequence[Probe], samples: Sequence[Sample]) -> dict[str, A
         if sample.latency_s is not None and probe.kind != "container":
             entry["latency"] = f"{sample.latency_s * 1000:.0f}ms"
         if sample.value is not None and probe.kind in COUNTED:
-            word, written = COUNTED[probe.kind]
-            entry[word] = written(sample.value)
+            memory = COUNTED[probe.kind] == "memory"
+            entry[COUNTED[probe.kind]] = f"{sample.value / (1 << 20):.0f}MB" if memory else int(sample.value)
     states = {entry["status"] for entry in services.values()}
     status = "unhealthy" if "unhealthy" in states else "unknown" if "unknown" in states or not states else "healthy"
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from checks.model import Probe, Sample
 from checks.probes import round_
+from inventory.engine import Compose
 from inventory.errors import RunbookError
 from inventory.link import Link
+from rollback import vault
 from rollback.commit import HostWriter
 from rollback.model import FileWrite, Snapshot, Transaction
 from runbooks import events, waves
@@ -63,9 +66,10 @@ class HostRun:
         transaction = Transaction(
             id=f"{self.writer.run}-{stage.number}", run=self.writer.run, step=stage.name, project_dir=self.plan.project_dir,
             writes=tuple(FileWrite(file.before, file.data, file.mode) for file in stage.files),
-            reads=stage.reads, images=self.plan.images,
+            reads=stage.reads, images=self.plan.images, note=undo_note(self.plan, stage),
         )  # fmt: skip
         snapshot = self.writer.commit(transaction)
+        vault.save(self.name, self.plan.compose.name, snapshot, [file.data_before for file in stage.files])
         self.snapshots.append((stage, snapshot))
         self.emit(events.FilesWritten(
             host=self.name, steps=steps, snapshot=snapshot.id, paths=tuple(file.path for file in stage.files),
@@ -121,6 +125,32 @@ class HostRun:
     def round(self, probes: Sequence[Probe]) -> list[Sample]:
         """One sample of each probe."""
         return round_(self.link, probes, self.plan.compose.name)
+
+
+def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
+    """What a snapshot says of how to bring the stack up again, so that a rollback needs no plan."""
+    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s] for r in stage.restarts]
+    how = {
+        "name": plan.compose.name,
+        "files": plan.compose.files,
+        "env_files": plan.compose.env_files,
+        "profiles": plan.compose.profiles,
+    }
+    return {"restarts": json.dumps(restarts), "compose": json.dumps(how), "steps": stage.name}
+
+
+def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:
+    """The services that a snapshot's transaction brought up, in their order."""
+    found = json.loads(snapshot.note.get("restarts", "[]"))
+    return tuple(Restart(str(s), "goes back", False, float(d), wait_s=float(w), scale=int(n)) for s, w, n, d in found)
+
+
+def compose_of(snapshot: Snapshot) -> Compose:
+    """How Compose was called when a snapshot was made."""
+    how = json.loads(snapshot.note["compose"])
+    return Compose(
+        snapshot.project_dir, how["name"], tuple(how["files"]), tuple(how["env_files"]), tuple(how["profiles"])
+    )
 
 
 def names(stage: Stage) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def gate(run: Run, hosts: Sequence[HostRun], stages: Mapping[str, Stage], settin
     told = tuple(host.name for host in hosts)
     run.emit(
         events.GateStarted(steps=steps, hosts=told, gate=settings, probes=sum(map(len, probes.values())), after=side)
-    )  # type: ignore[arg-type]
+    )
     begin = time.monotonic()
 
     def on_round(number: int, samples: list[Sample]) -> None:

@@ -1,0 +1,205 @@
+"""What people see of a plan, as renderables of rich: the reason next to each line, what restarts, and what to heed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from inventory.secrets import Mask
+from runbooks.compose.splice import patch
+from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StepPlan
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+PROOFS = {"proven": "green", "unproven": "yellow", "not needed": "dim"}
+RISKS = {"low": "green", "medium": "yellow", "high": "red"}
+WORDS = {"database_url": "database", "health_check": "health check", "start_interval": "first check"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for this terminal; plain text where there is none, and without colour under NO_COLOR."""
+    from rich.console import Console
+
+    # Without a terminal a line is never cut or folded: it goes to a log or a pipe.
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, highlight=False, width=160)
+    return made
+
+
+def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[RenderableType]:
+    """The plan of each host (hosts with the same plan once), and a last line with the counts."""
+    from rich.text import Text
+
+    for hosts, found in alike(plan):
+        yield Text.assemble((", ".join(hosts), "bold"), f"  {found.project_dir}")
+        for warning in found.warnings:
+            yield Text(f"  ! {mask.hide(warning)}", "yellow")
+        for stage in found.stages:
+            yield from stage_view(stage, mask)
+        if found.restarts:
+            yield Text("  restarts, one at a time, in this order", "bold")
+            yield restart_table(found.restarts)
+        yield from startup_view(found)
+        if diff:
+            for file in found.files:
+                yield from diff_view(file, found.project_dir, mask)
+        yield Text("")
+    yield summary(plan)
+
+
+def alike(plan: Plan) -> list[tuple[list[str], HostPlan]]:
+    """Hosts whose plans say the same stand together."""
+    groups: list[tuple[list[str], HostPlan]] = []
+    for host in plan.hosts:
+        for names, first in groups:
+            if same(first, host):
+                names.append(host.host)
+                break
+        else:
+            groups.append(([host.host], host))
+    return groups
+
+
+def same(one: HostPlan, two: HostPlan) -> bool:
+    """Whether two hosts' plans are the same to the reader."""
+
+    def told(host: HostPlan) -> object:
+        files = [(file.path, file.data_before, file.data) for file in host.files]
+        return (
+            host.project_dir,
+            host.warnings,
+            [stage.steps for stage in host.stages],
+            files,
+            [r.service for r in host.restarts],
+        )
+
+    return told(one) == told(two)
+
+
+def stage_view(stage: Stage, mask: Mask) -> Iterator[RenderableType]:
+    """One stage: its steps with what they change, keep and refuse."""
+    from rich.text import Text
+
+    title = Text.assemble(
+        "  ",
+        (f"{stage.number}. {', '.join(step.step for step in stage.steps)}", "bold"),
+        "  risk ",
+        (stage.risk, RISKS[stage.risk]),
+    )
+    yield title
+    for step in stage.steps:
+        if step.altered:
+            yield altered_table(step, mask)
+        for note in step.notes:
+            yield Text(f"      {mask.hide(note)}", "dim")
+        plain = [kept for kept in step.kept if not kept.attention]
+        for kept in plain:
+            yield Text(f"    = {kept.service or step.step}: {kept.what} stays: {mask.hide(kept.reason)}", "dim")
+        for kept in step.kept:
+            if kept.attention:
+                yield Text(f"    ! {kept.service}: {kept.what}: {mask.hide(kept.reason)}", "yellow")
+        for refusal in step.refused:
+            yield Text(
+                f"    x {refusal.service}: {refusal.what} ({refusal.path}:{refusal.line}): {mask.hide(refusal.reason)}; {mask.hide(refusal.mend)}",
+                "red",
+            )
+    if not any(step.altered for step in stage.steps):
+        yield Text("    nothing to do", "dim")
+
+
+def altered_table(step: StepPlan, mask: Mask) -> Table:
+    """What a step changes: sign, service, what, before and after, proof."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    for ratio in (None, None, None, 1, None):
+        table.add_column(ratio=ratio, no_wrap=ratio is None, overflow="fold")
+    for change in step.altered:
+        sign = "+" if change.before == "none" else "~"
+        after = mask.hide(change.after)
+        words = after if sign == "+" else f"{mask.hide(change.before)} -> {after}"
+        text = Text(words)
+        if change.reason and change.reason not in words:
+            text.append(f"  ({mask.hide(change.reason)})", "dim")
+        table.add_row(
+            f"    {sign}",
+            change.service,
+            Text(WORDS.get(change.what, change.what), "dim"),
+            text,
+            Text("" if change.proof == "not needed" else change.proof, PROOFS[change.proof]),
+        )
+    return table
+
+
+def restart_table(restarts: Sequence[Restart]) -> Table:
+    """The containers that are recreated: why, whether they hold data, how long they are away."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    for number, restart in enumerate(restarts, 1):
+        holds = Text("holds data", "yellow") if restart.holds_data else Text("")
+        loses = Text(f"loses {', '.join(restart.loses)}", "red") if restart.loses else Text("")
+        table.add_row(
+            f"    {number:2}",
+            restart.service,
+            f"about {restart.downtime_s:.0f} s",
+            holds,
+            Text(restart.reason, "dim"),
+            loses,
+        )
+    return table
+
+
+def startup_view(host: HostPlan) -> Iterator[RenderableType]:
+    """The cold start as predicted before and after."""
+    from rich.text import Text
+
+    startup = host.startup
+    if not startup.groups:
+        return
+    ups = f"{startup.ups_before} x up" if startup.ups_before > 1 else "one up"
+    after = f"{startup.ups_after} x up" if startup.ups_after > 1 else "one up"
+    yield Text(f"  cold start, predicted: {startup.before_s:.0f} s ({ups}) -> {startup.after_s:.0f} s ({after})")
+    if startup.critical_path:
+        yield Text(f"  critical path: {' -> '.join(startup.critical_path)}", "dim")
+
+
+def diff_view(file: PlannedFile, project_dir: str, mask: Mask) -> Iterator[RenderableType]:
+    """A file's change as a unified diff, line by line through the Mask."""
+    from rich.text import Text
+
+    name = file.path.removeprefix(project_dir.rstrip("/") + "/")
+    for line in patch(file.data_before or b"", file.data or b"", name).splitlines():
+        style = (
+            "bold" if line.startswith(("---", "+++")) else {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+        )
+        yield Text("  " + mask.hide(line), style)
+
+
+def summary(plan: Plan) -> RenderableType:
+    """The last line: how much there is to do where, and the plan's fingerprint."""
+    from rich.text import Text
+
+    changed = [host for host in plan.hosts if host.changed]
+    refused = sum(len(step.refused) for host in plan.hosts for stage in host.stages for step in stage.steps)
+    heed = sum(
+        kept.attention for host in plan.hosts for stage in host.stages for step in stage.steps for kept in step.kept
+    )
+    tail = "".join(f", {count} {word}" for count, word in ((refused, "refused"), (heed, "to look at")) if count)
+    if not changed:
+        return Text(f"Plan: nothing to do on {len(plan.hosts)} host(s){tail}.", "green")
+    changes = sum(len(step.altered) for host in changed for stage in host.stages for step in stage.steps)
+    files = sum(len(host.files) for host in changed)
+    restarts = sum(len(host.restarts) for host in changed)
+    return Text.assemble(
+        (
+            f"Plan: {changes} change(s) in {files} file(s), {restarts} restart(s), on {len(changed)} of {len(plan.hosts)} host(s){tail}.",
+            "bold",
+        ),
+        f"  Fingerprint {plan.fingerprint[:16]}.",
+    )

@@ -1,0 +1,178 @@
+"""What people see of a run: one line an event as it happens, and a failing gate's symptoms. Also the sinks for machines."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from checks.evidence import GateRecord, RunRecord, Store
+from inventory.secrets import Mask
+from runbooks import events
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES = {
+    "changed": "green",
+    "undone": "yellow",
+    "unchanged": "dim",
+    "skipped": "dim",
+    "paused": "yellow",
+    "failed": "red",
+    "stands": "bold red",
+}
+
+
+class RunScreen:
+    """A sink that prints. Each event is a line, so that a log reads as the screen did."""
+
+    def __init__(self, console: Console, mask: Mask) -> None:
+        self._console, self._mask, self._lock = console, mask, threading.Lock()
+
+    def __call__(self, event: events.Event) -> None:
+        teller = getattr(self, "_" + events.name(event), None)
+        if teller is not None:
+            with self._lock:
+                teller(event)
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(self._mask.hide(text), style=style or None, markup=False, soft_wrap=True)
+
+    def _run_started(self, event: events.RunStarted) -> None:
+        what = f"phase {event.phase}" if event.kind == "migrate" else event.phase
+        self._say(f"{event.kind} {what} on {event.environment}: run {event.run}", "bold")
+
+    def _batch_started(self, event: events.BatchStarted) -> None:
+        self._say(f"batch {event.number} of {event.of}: {', '.join(event.hosts)}", "bold")
+
+    def _noted(self, event: events.Noted) -> None:
+        self._say(f"  {event.host}  {event.text}", "yellow" if event.attention else "dim")
+
+    def _recovered(self, event: events.Recovered) -> None:
+        self._say(f"  {event.host}  an interrupted run was {event.how}: {event.run}", "yellow")
+
+    def _step_started(self, event: events.StepStarted) -> None:
+        away = f", {len(event.services)} restart(s)" if event.services else ""
+        self._say(
+            f"  {event.host}  {event.number}/{event.of} {', '.join(event.steps)}: {len(event.files)} file(s){away}"
+        )
+
+    def _files_written(self, event: events.FilesWritten) -> None:
+        self._say(f"  {event.host}  written in {event.seconds:.2f} s, snapshot {event.snapshot}", "dim")
+
+    def _service_up(self, event: events.ServiceUp) -> None:
+        if event.ok:
+            self._say(
+                f"  {event.host}  [{event.number:2}/{event.of}] {event.service}: healthy after {event.seconds:.1f} s"
+            )
+            return
+        self._say(
+            f"  {event.host}  [{event.number:2}/{event.of}] {event.service}: did not get healthy in {event.seconds:.1f} s",
+            "red",
+        )
+        for line in event.output.splitlines()[-4:]:
+            self._say(f"      {line}", "dim")
+
+    def _gate_started(self, event: events.GateStarted) -> None:
+        after = " after the undo" if event.after == "undo" else ""
+        self._say(
+            f"  gate{after}: {event.probes} probes each {event.gate.interval_s:g} s for {event.gate.window_s:g} s"
+        )
+
+    def _gate_round(self, event: events.GateRound) -> None:
+        for failing in event.failing:
+            word = "unknown" if failing.unknown else "failed"
+            self._say(
+                f"      {failing.host} {failing.probe}: {word}: {failing.detail}",
+                "yellow" if failing.unknown else "red",
+            )
+
+    def _gate_ended(self, event: events.GateEnded) -> None:
+        style = {"pass": "green", "fail": "red", "inconclusive": "yellow"}[event.verdict.outcome]
+        self._say(f"  gate: {event.verdict.outcome} after {event.verdict.seconds:.0f} s: {event.verdict.reason}", style)
+        for symptom in event.symptoms:
+            self._say(f"      {symptom.host} {symptom.service}: {symptom.state}", "red")
+            for line in symptom.health_log:
+                self._say(f"        check: {line}", "dim")
+            for line in symptom.log:
+                self._say(f"        log:   {line}", "dim")
+
+    def _step_undone(self, event: events.StepUndone) -> None:
+        files = ", ".join(path.rsplit("/", 1)[-1] for path in event.paths)
+        if event.ok:
+            self._say(
+                f"  {event.host}  undone in {event.seconds:.1f} s: {', '.join(event.steps)} ({files} as before)",
+                "yellow",
+            )
+        else:
+            self._say(f"  {event.host}  NOT undone: {', '.join(event.steps)}: {event.detail}", "bold red")
+
+    def _host_failed(self, event: events.HostFailed) -> None:
+        self._say(f"  {event.host}  {event.error}" + (f" ({event.mend})" if event.mend else ""), "red")
+
+    def _host_ended(self, event: events.HostEnded) -> None:
+        self._say(f"  {event.host}  {event.ending} ({event.seconds:.0f} s)", STYLES[event.ending])
+
+    def _run_ended(self, event: events.RunEnded) -> None:
+        counts: dict[str, int] = {}
+        for ending in event.hosts.values():
+            counts[ending] = counts.get(ending, 0) + 1
+        told = ", ".join(f"{count} {ending}" for ending, count in counts.items()) or "no host"
+        self._say(f"{event.outcome} in {event.seconds:.0f} s: {told}", "bold green" if event.code == 0 else "bold red")
+        if event.message:
+            self._say(f"  {event.message}" + (f" ({event.mend})" if event.mend else ""))
+
+
+class Collector:
+    """A sink that keeps every event, for `--json`."""
+
+    def __init__(self) -> None:
+        self.events: list[events.Event] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, event: events.Event) -> None:
+        with self._lock:
+            self.events.append(event)
+
+    def document(self, mask: Mask) -> str:
+        """One JSON document of the whole run, masked."""
+        found = [events.as_json(event) for event in self.events]
+        end: dict[str, Any] = next((entry for entry in reversed(found) if entry["event"] == "run_ended"), {})
+        whole = {
+            "run": end.get("run"),
+            "outcome": end.get("outcome"),
+            "code": end.get("code"),
+            "hosts": end.get("hosts", {}),
+            "events": found,
+        }
+        return mask.hide(json.dumps(whole, ensure_ascii=False, indent=2))
+
+
+class Recorder:
+    """A sink that keeps a run's story in the evidence store."""
+
+    def __init__(self, store: Store, mask: Mask, *, undoes: str = "") -> None:
+        self._store, self._mask, self._undoes, self._run = store, mask, undoes, ""
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.RunStarted):
+            self._run = event.run
+            self._store.start(RunRecord(
+                event.run, event.kind, event.environment, event.phase, event.who, event.fingerprint, event.promotion_key, event.at, None,
+                "", None, "", {}, self._undoes,
+            ))  # fmt: skip
+        elif isinstance(event, events.GateEnded) and self._run:
+            results = event.verdict.results
+            self._store.gate(GateRecord(
+                self._run, event.at, ", ".join(event.steps), event.after, event.verdict.outcome, self._mask.hide(event.verdict.reason),
+                sum(r.ok for r in results), sum(r.failed for r in results), sum(r.unknown for r in results), event.verdict.seconds,
+            ))  # fmt: skip
+        elif isinstance(event, events.RunEnded) and self._run:
+            self._store.end(
+                event.run,
+                outcome=event.outcome,
+                code=event.code,
+                message=self._mask.hide(event.message),
+                hosts=dict(event.hosts),
+            )

@@ -1,0 +1,91 @@
+"""A command's hold on its environment: the inventory, one link a host, the Mask, and who gave the command."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inventory import connection, fleet, inventory, selection
+from inventory.errors import RunbookError
+from inventory.link import Link
+from inventory.model import Host, Inventory
+from inventory.secrets import Mask
+from rollback.commit import HostWriter
+from runbooks import book
+
+
+@dataclass
+class Session:
+    """Hosts that answer have a link; the others an error. `run` names what this command writes."""
+
+    inventory: Inventory
+    mask: Mask
+    who: str
+    run: str
+    links: dict[str, Link] = field(default_factory=dict)
+    errors: dict[str, RunbookError] = field(default_factory=dict)
+
+    def host(self, name: str) -> Host:
+        return next(host for host in self.inventory.hosts if host.name == name)
+
+    def writer(self, name: str) -> HostWriter:
+        """The one door to a host's files and state."""
+        project = self.host(name).project
+        return HostWriter(
+            self.links[name],
+            project.directory,
+            state_name(self.host(name)),
+            run=self.run,
+            who=self.who,
+            state_dir=project.state_dir,
+        )
+
+    def drop(self, errors: Mapping[str, RunbookError]) -> None:
+        """Takes hosts out of the command, each with why."""
+        for name, error in errors.items():
+            self.errors[name] = error
+            link = self.links.pop(name, None)
+            if link is not None:
+                link.close()
+
+
+@contextmanager
+def opened(environment: str, folder: Path | None, pattern: str | None, mask: Mask) -> Iterator[Session]:
+    """Reads an environment and connects to its hosts in parallel; the links are closed at the end."""
+    chosen = selection.limit(inventory.load(environment, folder, book.declared()), pattern)
+    session = Session(chosen, mask, operator(), run_id())
+    by_name = {host.name: host for host in chosen.hosts}
+    try:
+        for name, result in fleet.each(by_name, lambda name: connection.connect(by_name[name], mask)).items():
+            if result.error is not None:
+                session.errors[name] = result.error
+            elif result.value is not None:
+                session.links[name] = result.value
+        yield session
+    finally:
+        for link in session.links.values():
+            link.close()
+
+
+def operator() -> str:
+    """Who gives commands here: user@machine."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def run_id() -> str:
+    """A run's name: when it began, and three random bytes so that two never share one."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def state_name(host: Host) -> str:
+    """The name of a project's state folder: the project's where the inventory names it, else its folder's as Compose has it."""
+    if host.project.name:
+        return host.project.name
+    return re.sub(r"[^a-z0-9_-]", "", Path(host.project.directory).name.lower()).lstrip("_-") or "project"

@@ -1,0 +1,203 @@
+"""Rolls a run back: its snapshots in reverse, byte for byte, the images that ran, services in waves, and a gate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from checks import gate as gates
+from checks.model import Gate, Probe, Sample
+from inventory import fleet
+from inventory.errors import InputError, Refused, RunbookError
+from rollback.model import Snapshot
+from runbooks import events
+from runbooks.hostrun import HostRun, compose_of, heartbeat, restarts_of
+from runbooks.plan_model import HostPlan, Restart, StartupPlan
+from runbooks.session import Session
+from runbooks.symptoms import symptoms
+
+GATE = Gate(window_s=10.0, interval_s=2.0, failure_limit=1)
+"""What is watched after a rollback: that the old stack stands again."""
+
+
+@dataclass(frozen=True)
+class HostUndo:
+    """What a rollback does on one host: snapshots, the newest first, and the services to bring up, in order."""
+
+    host: str
+    snapshots: tuple[Snapshot, ...]
+    restarts: tuple[Restart, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(state.path for snapshot in self.snapshots for state in snapshot.before))
+
+
+def applied(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """The snapshots whose transactions still stand, the oldest first."""
+    undone = {snapshot.note.get("undoes") for snapshot in snapshots}
+    return [snapshot for snapshot in snapshots if "undoes" not in snapshot.note and snapshot.id not in undone]
+
+
+def survey(session: Session, *, run: str | None, to: str | None) -> tuple[str, tuple[HostUndo, ...]]:
+    """What there is to undo: a named run, back to a snapshot, or the last run that stands on these hosts.
+
+    Raises InputError when nothing fits. A host that has nothing of the run is left out.
+    """
+
+    def read(name: str) -> list[Snapshot]:
+        writer = session.writer(name)
+        writer.prepare()
+        writer.recover()
+        return applied(writer.snapshots())
+
+    results = fleet.each(session.links, read)
+    session.drop({name: result.error for name, result in results.items() if result.error})
+    standing = {name: result.value or [] for name, result in results.items() if not result.error}
+    every = [snapshot for found in standing.values() for snapshot in found]
+    if to:
+        chosen = {name: from_snapshot(found, to) for name, found in standing.items()}
+        wanted = to
+    else:
+        if not every and run is None:
+            return "", ()
+        wanted = run or max(every, key=lambda snapshot: (snapshot.at, snapshot.run)).run
+        chosen = {name: [snapshot for snapshot in found if snapshot.run == wanted] for name, found in standing.items()}
+    plans = tuple(host_undo(name, found) for name, found in chosen.items() if found)
+    if not plans:
+        kind = "snapshot" if to else "run"
+        raise InputError(f"no {kind} {wanted} stands on these hosts", mend="see ./inv snapshots.list")
+    for plan in plans:
+        later = [
+            snapshot
+            for snapshot in standing[plan.host]
+            if snapshot.at > plan.snapshots[0].at and snapshot not in plan.snapshots
+        ]
+        if later:
+            raise Refused(
+                f"run {later[-1].run} came after it and still stands", host=plan.host, mend="roll that back first"
+            )
+    return wanted, plans
+
+
+def from_snapshot(found: Sequence[Snapshot], to: str) -> list[Snapshot]:
+    """A snapshot and all that came after it."""
+    names = [snapshot.id for snapshot in found]
+    return list(found[names.index(to) :]) if to in names else []
+
+
+def host_undo(host: str, found: Sequence[Snapshot]) -> HostUndo:
+    newest_first = tuple(reversed(found))
+    restarts: dict[str, Restart] = {}
+    for snapshot in found:
+        for restart in restarts_of(snapshot):
+            restarts.setdefault(restart.service, restart)
+    return HostUndo(host, newest_first, tuple(restarts.values()))
+
+
+def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: events.Sink, *, force: bool = False) -> int:
+    """Undoes `plans` on all their hosts in parallel, gates, and returns the exit code."""
+    begin = time.monotonic()
+    emit(events.RunStarted(
+        run=session.run, kind="rollback", environment=session.inventory.environment, who=session.who,
+        batches=(tuple(plan.host for plan in plans),), steps=tuple(dict.fromkeys(s.step for plan in plans for s in plan.snapshots)), phase=what,
+    ))  # fmt: skip
+    by_name = {plan.host: plan for plan in plans}
+    runs = {name: host_run(session, plan, emit) for name, plan in by_name.items()}
+    errors: dict[str, RunbookError] = {}
+    locked = fleet.each(runs, lambda name: runs[name].writer.lock())
+    errors |= {name: result.error for name, result in locked.items() if result.error}
+    ready = [name for name in runs if name not in errors]
+    try:
+        with heartbeat([runs[name] for name in ready]):
+            results = fleet.each(ready, lambda name: undo_host(runs[name], by_name[name], emit, force=force))
+            errors |= {name: result.error for name, result in results.items() if result.error}
+            back = [name for name in ready if name not in errors]
+            well = {name: bool(results[name].value) for name in back}
+            if back:
+                well |= gated([runs[name] for name in back], by_name, emit)
+    finally:
+        fleet.each(ready, lambda name: runs[name].writer.release())
+    return ended(session, plans, errors, well if ready else {}, emit, time.monotonic() - begin)
+
+
+def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:
+    newest = plan.snapshots[0]
+    made = HostPlan(
+        plan.host, newest.project_dir, compose_of(newest), (), StartupPlan(), images=plan.snapshots[-1].images
+    )
+    return HostRun(session.links[plan.host], session.writer(plan.host), made, emit, lambda: False)
+
+
+def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) -> bool:
+    """Puts the files back snapshot by snapshot, then the images, then brings each service up once."""
+    begin = time.monotonic()
+    for snapshot in plan.snapshots:
+        host.writer.undo(snapshot, force=force)
+    host.give_back_images(plan.snapshots[-1])
+    well = host.bring_up(plan.restarts, heed_stop=False)
+    emit(events.StepUndone(
+        host=host.name, steps=tuple(snapshot.step for snapshot in plan.snapshots), snapshot=plan.snapshots[-1].id, paths=plan.paths,
+        why="the operator asked for it", ok=well, seconds=time.monotonic() - begin,
+        detail="" if well else "the files are as before; not every service got healthy with them",
+    ))  # fmt: skip
+    return well
+
+
+def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink) -> dict[str, bool]:
+    """Watches the services that were brought up; a host is well when none of its probes failed."""
+    # A check of the old stack may take its whole interval for a first verdict, so "starting" is no failure here.
+    probes = {
+        host.name: tuple(
+            Probe("container", f"container:{service}", service, {"may_start": True})
+            for service in dict.fromkeys([*(r.service for r in plans[host.name].restarts), *host.plan.images])
+        )
+        for host in hosts
+    }
+    steps = ("rollback",)
+    told = tuple(host.name for host in hosts)
+    emit(events.GateStarted(steps=steps, hosts=told, gate=GATE, probes=sum(map(len, probes.values())), after="undo"))
+    begin = time.monotonic()
+
+    def on_round(number: int, samples: list[Sample]) -> None:
+        failing = tuple(events.Failing(s.host, s.probe, s.detail, s.ok is None) for s in samples if not s.ok)
+        emit(events.GateRound(
+            steps=steps, number=number, elapsed_s=time.monotonic() - begin, window_s=GATE.window_s, failing=failing,
+            ok=sum(s.ok is True for s in samples), failed=sum(s.ok is False for s in samples), unknown=sum(s.ok is None for s in samples),
+        ))  # fmt: skip
+
+    rounds = {host.name: (lambda host=host: host.round(probes[host.name])) for host in hosts}
+    verdict = gates.watch(GATE, rounds, probes, on_round=on_round)
+    said = (
+        symptoms({host.name: (host.link, host.plan.compose.name) for host in hosts}, verdict)
+        if verdict.outcome == "fail"
+        else ()
+    )
+    emit(events.GateEnded(steps=steps, hosts=told, verdict=verdict, symptoms=said, after="undo"))
+    return {result.host: False for result in verdict.results if result.failed}
+
+
+def ended(session: Session, plans: Sequence[HostUndo], errors: Mapping[str, RunbookError], well: Mapping[str, bool],
+          emit: events.Sink, seconds: float) -> int:  # fmt: skip
+    """The last event of a rollback, and its exit code."""
+    endings: dict[str, events.Ending] = {}
+    for plan in plans:
+        endings[plan.host] = "failed" if plan.host in errors else "undone" if well.get(plan.host) else "stands"
+        emit(events.HostEnded(host=plan.host, ending=endings[plan.host], seconds=seconds))
+    for name, error in errors.items():
+        emit(events.HostFailed(host=name, error=error.message, mend=error.mend, code=error.code))
+    code, outcome, message = 0, "done", "every file is as it was, byte for byte"
+    if errors:
+        refused = all(error.code == Refused.code for error in errors.values())
+        code, outcome = (4, "refused") if refused else (5, "failed")
+        message = "; ".join(str(error) for error in errors.values())
+    bad = [name for name, ending in endings.items() if ending == "stands"]
+    if bad:
+        code, outcome, message = (
+            6,
+            "rollback failed",
+            f"the files are as before on {', '.join(bad)}, but the stack is not well",
+        )
+    emit(events.RunEnded(run=session.run, outcome=outcome, code=code, hosts=endings, seconds=seconds, message=message))  # type: ignore[arg-type]
+    return code
