@@ -202,8 +202,7 @@ class _Reader:
     def _put(self, name: str, begin: int, bound: Bound, area: tuple[int, int], quote: Quote) -> None:
         place = bound.place or self._place(begin)
         self.entries.append(Entry(name, place, self._byte(area[0]), self._byte(area[1]), quote, bound))
-        if name and not name[0].isdigit():
-            self.found[name] = bound
+        self.found[name] = bound
 
     def _bound(self, name: str) -> Bound | None:
         return self.known.get(name) or self.found.get(name)

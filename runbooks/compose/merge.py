@@ -129,10 +129,13 @@ def _other_driver(base: Item, over: Item) -> bool:
 def _by_key(base: Item, over: Item) -> Item:
     if isinstance(base.value, list) and isinstance(over.value, list):
         return _appended(base, over, base, over, ("environment",))
+    dropped = {*over.resets, *over.overrides}
     value: dict[str, Item] = {}
     keys: dict[str, Key] = {}
     for side in (base, over):
         for key, child in _pairs(side):
+            if side is base and key in dropped:
+                continue
             value[key] = child
             if key in side.keys:
                 keys[key] = side.keys[key]

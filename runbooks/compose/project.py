@@ -52,13 +52,16 @@ def read(spec: ProjectSpec, files: Mapping[str, bytes], absent: frozenset[str], 
     """`load`, with the documents of an earlier reading, which are taken as they are where the bytes are the same."""
     reader = Reader(files, absent, known, exploring=False)
     assembly = assemble(spec, reader)
+    if assembly.root is None:
+        raise InputError("is empty", mend="write services: into it", path=at(spec.directory, spec.compose_files[0]))
     found = services(assembly, EnvFiles(reader, assembly))
     used = {path: data for path, data in files.items() if path in reader.used}
+    assembly.files = used
     return Stack(
         spec=spec,
         files=used,
         services=found,
-        value=plain(assembly.root) if assembly.root is not None else {},
+        value=plain(assembly.root),
         warnings=tuple(dict.fromkeys(assembly.scope.unset)),
         tree=assembly,
     )

@@ -150,6 +150,9 @@ def _test(item: Item | None, key: str) -> tuple[str, ...]:
         raise item.bad(f"{key}.test", "must be a text or a list", 'write ["CMD", "PROGRAM", "ARGUMENT"]')
     if not isinstance(item.value, list):
         return ("CMD-SHELL", str(item.value))
+    for element in item.value:
+        if not isinstance(element.value, str):
+            raise element.bad(f"{key}.test", "must be a list of texts", "write numbers in quotes")
     words = _texts(item, f"{key}.test")
     if words and words[0] not in ("CMD", "CMD-SHELL", "NONE"):
         raise item.bad(f"{key}.test", f"starts with {words[0][:40]!r}", "start it with CMD, CMD-SHELL or NONE")

@@ -10,12 +10,23 @@ from runbooks.compose.tree import Item
 Path = tuple[str, ...]
 
 
+_SHARES = (b"&", b"extends", b"include")
+
+
+def _may_share(assembly: Assembly) -> bool:
+    """Whether a node can have a part in two places at all. Without anchors, `extends` and `include` none can."""
+    return any(word in document.data for document in assembly.documents.values() for word in _SHARES)
+
+
 class Users:
-    """For each node of a project, the paths of keys that it has a part in. Top-level `x-` does not count."""
+    """For each node of a project, the paths of keys that it has a part in. Top-level `x-` does not count.
+
+    Where nothing is shared, no node has any paths.
+    """
 
     def __init__(self, assembly: Assembly) -> None:
         self._paths: dict[int, set[Path]] = {}
-        if assembly.root is not None:
+        if assembly.root is not None and _may_share(assembly):
             for key, child in assembly.root.value.items():
                 if not key.startswith("x-"):
                     self._visit(child, (key,))

@@ -7,7 +7,6 @@ refused, each with its reason; the others are carried out.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +34,7 @@ from runbooks.compose.model import (
     SetVariable,
     Stack,
 )
+from runbooks.compose.patch import patch
 from runbooks.compose.settings import VariablePlanner
 
 Operations = Mapping[int, Operation]
@@ -289,12 +289,4 @@ def undone(files: Mapping[str, bytes], edits: Iterable[Edit], before: Mapping[st
     return edited(files, back)
 
 
-def patch(before: bytes, after: bytes, path: str) -> str:
-    """A unified diff that `git apply` takes. `path` is relative to where it is applied. Empty when nothing differs."""
-    old, new = _lines(before), _lines(after)
-    lines = list(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"))
-    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
-
-
-def _lines(data: bytes) -> list[str]:
-    return [line.decode("utf-8", "surrogateescape") for line in data.splitlines(keepends=True)]
+__all__ = ["apply", "edited", "joined", "overlap", "patch", "undone"]

@@ -17,9 +17,10 @@ from inventory.errors import InputError
 from runbooks.compose import interpolation
 from runbooks.compose.environment import Scope
 from runbooks.compose.interpolation import BadTemplate
-from runbooks.compose.nodes import Document, entries, is_merge, merged
+from runbooks.compose.nodes import Document, merged
 
 RESET, OVERRIDE = "!reset", "!override"
+_TAGS = frozenset((RESET, OVERRIDE))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,36 +133,47 @@ class _Builder:
 
     def _mapping(self, node: MappingNode) -> Item:
         item = Item({}, node, self.source)
-        for lower in reversed(merged(node)):
-            below = self.build(lower)
+        value, keys = item.value, item.keys
+        own: list[tuple[ScalarNode, Node]] = []
+        merges = False
+        for key, child in node.value:
+            if not isinstance(key, ScalarNode):
+                raise self._bad(key, "a key is a list or a mapping", "write a name")
+            if key.value == "<<" and not key.style:
+                merges = True
+                if not isinstance(child, MappingNode | SequenceNode):
+                    raise self._bad(key, "<< merges only mappings", "name the anchor of a mapping")
+            else:
+                own.append((key, child))
+        if merges:
+            self._merge(item, merged(node))
+        for key, child in own:
+            name = key.value
+            if child.tag in _TAGS and self._tagged(item, name, child):
+                continue
+            value[name] = self.build(child)
+            keys[name] = Key(key, node)
+        return item
+
+    def _merge(self, item: Item, lower: list[MappingNode]) -> None:
+        """What `<<` brings; the mapping's own keys are laid over it."""
+        for node in reversed(lower):
+            below = self.build(node)
             item.value.update(below.value)
             item.keys.update(below.keys)
             item.resets += below.resets
             item.overrides += below.overrides
-        self._check_merges(node)
-        resets, overrides = [], []
-        for key, child in entries(node):
-            name = str(key.value)
-            item.value.pop(name, None)
-            item.keys.pop(name, None)
-            if child.tag == RESET:
-                resets.append(name)
-                continue
-            if child.tag == OVERRIDE:
-                overrides.append(name)
-            item.value[name] = self.build(child)
-            item.keys[name] = Key(key, node)
-        item.resets += tuple(resets)
-        item.overrides += tuple(overrides)
-        return item
 
-    def _check_merges(self, node: MappingNode) -> None:
-        for key, child in node.value:
-            place = self.source.document.place(key)
-            if not isinstance(key, ScalarNode):
-                raise InputError("a key is a list or a mapping", mend="write a name", path=place.path, line=place.line)
-            wrong = is_merge(key) and not isinstance(child, MappingNode | SequenceNode)
-            if wrong:
-                raise InputError(
-                    "<< merges only mappings", mend="name the anchor of a mapping", path=place.path, line=place.line
-                )
+    def _tagged(self, item: Item, name: str, child: Node) -> bool:
+        """Notes a key that drops what earlier files say; whether it has no value of its own."""
+        if child.tag == OVERRIDE:
+            item.overrides += (name,)
+            return False
+        item.resets += (name,)
+        item.value.pop(name, None)
+        item.keys.pop(name, None)
+        return True
+
+    def _bad(self, node: Node, message: str, mend: str) -> InputError:
+        place = self.source.document.place(node)
+        return InputError(message, mend=mend, path=place.path, line=place.line)

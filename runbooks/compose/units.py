@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +13,12 @@ _UNITS = {
     "w": 604800.0,
 }  # fmt: skip
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
-_INT = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+|[0-9][0-9_]*)")
+_INT = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
+    r"(?:(?:[Tt]|[ ]+)([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:\.([0-9]+))?(Z|[-+][0-9]{2}:[0-9]{2})?)?"
+)
 _TRUE, _FALSE = {"true", "y", "yes", "on"}, {"false", "n", "no", "off"}
 
 
@@ -61,37 +66,54 @@ def as_text(raw: str) -> str | None:
         return None
     if raw in ("true", "True", "TRUE", "false", "False", "FALSE"):
         return raw.lower()
-    if _INT.fullmatch(raw):
-        return _integer(raw)
-    if _FLOAT.fullmatch(raw):
-        return go_float(float(raw))
     if raw.lower() in (".inf", "+.inf", "-.inf", ".nan"):
         return {".inf": "+Inf", "+.inf": "+Inf", "-.inf": "-Inf", ".nan": "NaN"}[raw.lower()]
-    return raw
+    if raw[0] not in "+-.0123456789":
+        return raw
+    digits = raw.replace("_", "")
+    number = _integer(digits)
+    if number is not None and -(1 << 63) <= number < 1 << 64:
+        return str(number)
+    if _FLOAT.fullmatch(digits):
+        value = float(digits)
+        return raw if math.isinf(value) else go_float(value)
+    return _time(raw) or raw
 
 
-def _integer(raw: str) -> str:
-    digits = raw.replace("_", "").lower()
-    sign = "-" if digits.startswith("-") else ""
-    digits = digits.lstrip("+-")
+def _integer(digits: str) -> int | None:
+    """An integer as Go's base 0 reads it: a leading zero is octal."""
+    found = _INT.fullmatch(digits)
+    if found is None:
+        return None
+    sign, body = found[1], found[2].lower()
     for prefix, base in (("0x", 16), ("0o", 8), ("0b", 2)):
-        if digits.startswith(prefix):
-            return sign + str(int(digits[2:], base))
-    if len(digits) > 1 and digits.startswith("0"):
-        # Go reads a leading zero as octal; what is not octal is then read as a float.
-        return sign + (str(int(digits, 8)) if all(digit in "01234567" for digit in digits) else go_float(float(digits)))
-    return sign + digits
+        if body.startswith(prefix):
+            return int(sign + body[2:], base)
+    return int(sign + body, 8 if len(body) > 1 and body.startswith("0") else 10)
+
+
+def _time(raw: str) -> str | None:
+    """A date, or a date and time, as Go prints it."""
+    found = _TIME.fullmatch(raw)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    try:
+        when = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC)
+    except ValueError:
+        return None
+    tail = "." + fraction.rstrip("0") if fraction and fraction.strip("0") else ""
+    offset = "+0000 UTC" if zone in (None, "Z") else "{0} {0}".format(zone.replace(":", ""))
+    return f"{when:%Y-%m-%d %H:%M:%S}{tail} {offset}"
 
 
 def go_float(value: float) -> str:
-    """A float as Go's `%v` prints it: the shortest digits, an exponent below 1e-4 and from 1e21 on."""
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
+    """A float as Go's `%v` prints it: the shortest digits, an exponent below 1e-4 and from 1e6 on."""
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
     number = Decimal(repr(value)).normalize()
     exponent = number.adjusted()
-    if -4 <= exponent < 21:
+    if -4 <= exponent < 6:
         return f"{number:f}"
     sign, digits, _ = number.as_tuple()
     mantissa = "".join(map(str, digits))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ruamel.yaml.nodes import ScalarNode
 
 from runbooks.compose import environment, interpolation, origins
 from runbooks.compose.assemble import Assembly, Reader, at, no_file
-from runbooks.compose.environment import Bound, Entry
+from runbooks.compose.environment import Bound
 from runbooks.compose.model import Place, Span, Variable
 from runbooks.compose.scalars import traced
 from runbooks.compose.tree import Item
 from runbooks.compose.units import as_text, boolean
+
+_BARE = re.compile(rb"(?m)^[^=:#\n]*[^=:#\s][^=:#\n]*$")
+"""A name without a value: it depends on what else is known."""
 
 
 class EnvFiles:
@@ -20,18 +24,19 @@ class EnvFiles:
 
     def __init__(self, reader: Reader, assembly: Assembly) -> None:
         self.reader, self.assembly = reader, assembly
-        self._fixed: dict[str, list[Entry]] = {}
+        self._fixed: dict[str, dict[str, Bound]] = {}
 
-    def read(self, path: str, data: bytes, known: Mapping[str, Bound], found: dict[str, Bound], *, raw: bool) -> None:
-        """Adds a file's variables to `found`."""
+    def read(self, path: str, data: bytes, known: Mapping[str, Bound], *, raw: bool) -> dict[str, Bound]:
+        """A file's variables."""
         fixed = self._fixed.get(path)
-        if fixed is None:
-            entries = environment.read(data, path, known, found, raw=raw)
-            self.assembly.env_entries.setdefault(path, entries)
-            if b"$" not in data and not any(line and b"=" not in line and b":" not in line for line in data.split()):
-                self._fixed[path] = entries
-            return
-        found.update({entry.name: entry.bound for entry in fixed})
+        if fixed is not None:
+            return fixed
+        found: dict[str, Bound] = {}
+        entries = environment.read(data, path, known, found, raw=raw)
+        self.assembly.env_entries.setdefault(path, entries)
+        if b"$" not in data and not _BARE.search(data):
+            self._fixed[path] = found
+        return found
 
 
 def variables(
@@ -46,22 +51,14 @@ def variables(
     if listed is None or listed.value is None:
         return own
     found: dict[str, Bound] = {}
-    known = {name: _bound(variable) for name, variable in own.items() if variable.value is not None}
-    known |= assembly.scope.bound
     for path, required, raw, place in _files(service, listed):
         data = env_files.reader.bytes(path)
         if data is not None:
-            env_files.read(path, data, known, found, raw=raw)
+            # What earlier files say goes before the project's own names, and those before this file's.
+            found |= env_files.read(path, data, {**assembly.scope.bound, **found}, raw=raw)
         elif required and active and not env_files.reader.exploring:
             raise no_file(path, place, "env_file")
-    given = {name: _given(name, bound, listed) for name, bound in found.items() if name}
-    # A name without a value keeps the value that an env file gives it.
-    own = {name: variable for name, variable in own.items() if variable.value is not None or name not in given}
-    return {**given, **own}
-
-
-def _bound(variable: Variable) -> Bound:
-    return Bound(variable.value or "", variable.spans, variable.place)
+    return {**{name: _given(name, bound, listed) for name, bound in found.items()}, **own}
 
 
 def _given(name: str, bound: Bound, listed: Item) -> Variable:
@@ -100,7 +97,7 @@ def _environment(service: str, item: Item | None) -> dict[str, Variable]:
         raise item.bad(key, "must be a list or a mapping", "write NAME: VALUE under it")
     found = {}
     for element in item.value:
-        if isinstance(element.value, dict | list) or element.value is None:
+        if not isinstance(element.value, str):
             raise element.bad(key, "must be a list of NAME=VALUE", "write - NAME=VALUE")
         name = str(element.value).partition("=")[0]
         found[name] = _variable(name, element, key, listed=True)
