@@ -167,7 +167,10 @@ class SshLink:
         from paramiko.ssh_exception import ChannelException, SSHException
 
         try:
-            return self._transport().open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout_s)
+            channel: Channel = self._transport().open_channel(
+                "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout_s
+            )
+            return channel
         except ChannelException as error:
             if error.code == 1:
                 raise HostFailed(

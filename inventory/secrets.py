@@ -16,7 +16,11 @@ SHORTEST = 4
 """Characters; a shorter secret would blank out ordinary words, and is hidden only where it stands in a URL."""
 NAMES = re.compile(r"pass|pwd|secret|token|api_?key|private_?key|credential|auth_?key|salt", re.IGNORECASE)
 _NAME_OF_FILE = re.compile(r"_FILE$|_PATH$", re.IGNORECASE)
-_LOGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s:/@\"']*):(?P<password>[^\s/@\"']+)@")
+_LOGIN = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>(?:\$\{[^}\s]*\}|[^\s:/@\"'{}])*)"
+    r":(?P<password>(?:\$\{[^}\s]*\}|[^\s/@\"'])+)@"
+)
+_REFERENCE = re.compile(r"(?:\$\w+|\$\{\w+(?::?\?[^}]*)?\})+\Z")
 _PASSWORD_FIELD = re.compile(r"(?i)(\b(?:password|pwd)\s*=\s*)([^\s;&\"']+)")
 
 
@@ -41,7 +45,8 @@ class Mask:
         if NAMES.search(name) and not _NAME_OF_FILE.search(name) and "${" not in value:
             self.add(value)
         for match in _LOGIN.finditer(value):
-            self.add(match["password"])
+            if not _REFERENCE.match(match["password"]):
+                self.add(match["password"])
         for match in _PASSWORD_FIELD.finditer(value):
             self.add(match[2])
 
@@ -58,8 +63,8 @@ class Mask:
 
 
 def _kept(password: str) -> str:
-    """A password as it is shown: a reference to a variable says nothing that is secret."""
-    return password if password.startswith("$") else MASKED
+    """A password as it is shown: a reference to a variable says nothing that is secret, unless it has a default."""
+    return password if _REFERENCE.match(password) else MASKED
 
 
 def resolve(value: Any, mask: Mask, *, key: str = "", path: str = "") -> str:

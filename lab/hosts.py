@@ -11,7 +11,7 @@ import shutil
 import socket
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from inventory.errors import RunbookError
 from lab import coldstart, engine, images, seed
+from lab.progress import Progress
 from lab.state import HOSTS, PROJECT_DIR, ROOT, LabState, ssh_config
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_S = 90.0
 RECIPE = "compose-runbook.recipe"
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

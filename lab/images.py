@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inventory.errors import RunbookError
 from lab import apt, engine
+from lab.progress import Progress
 
 if TYPE_CHECKING:
     import docker
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 REPOSITORY = "compose-runbook-lab"
 EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-Progress = Callable[[str], None]
+_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
 
 
 def base(client: docker.DockerClient, progress: Progress) -> str:
@@ -103,8 +105,9 @@ def build(client: docker.DockerClient, name: str, dockerfile: str, arguments: Ma
                     f"building the {name} image failed: {part['error']} ({said})", mend="repeat to go on"
                 )
             line = str(part.get("stream", "")).strip()
-            if line.startswith("Step "):
-                progress(f"{name} image: {line[:70]}")
+            step = _STEP.match(line)
+            if step:
+                progress(f"{name} image: {step[3][:70]}", int(step[1]), int(step[2]))
             said = line or said
     except (APIError, BuildError) as error:
         raise RunbookError(f"building the {name} image failed: {error}", mend="repeat to go on") from error

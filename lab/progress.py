@@ -18,9 +18,8 @@ class Progress(Protocol):
 def bars() -> Iterator[Progress]:
     """Shows one bar a job on standard error: a moving one in a terminal, else one plain line for each new doing."""
     from rich.console import Console
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from inventory.errors import RunbookError
 from lab import images
+from lab.progress import Progress
 from lab.services import IMAGES
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ CAPABILITIES = [
     "AUDIT_READ",
 ]
 """In the order of their bits in /proc/self/status (linux/capability.h); newer ones are unknown to older engines."""
-
-Progress = Callable[[str], None]
 
 
 def volume(client: docker.DockerClient, host_image: str, base: str, scale: float, progress: Progress) -> str:

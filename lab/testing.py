@@ -33,9 +33,17 @@ def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
     return call(words, environment)
 
 
+def lint() -> int:
+    """`check`, with its own set-up."""
+    install_requirements()
+    return check()
+
+
 def check() -> int:
     """Format, style, types, import contract and shell programs. Returns the first exit code that is not 0."""
-    scripts = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("rollback/*.sh"))]
+    scripts = [
+        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("*/*.sh"), *ROOT.glob("lab/images/*/*entrypoint")])
+    ]
     checks = (
         ["ruff", "format", "--check", "."],
         ["ruff", "check", "."],

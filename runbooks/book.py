@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,6 +94,31 @@ def load(phase: str, folder: Path | None = None) -> Phase:
     return Phase(
         str(text.value(fields["name"])) if "name" in fields else f"phase {number}", number, where, requires, made
     )
+
+
+def select(phase: Phase, steps: Sequence[str], tags: Sequence[str]) -> Phase:
+    """The phase with only the steps that are named (by name or kind) or tagged so; all of it when nothing is chosen.
+
+    Raises InputError, with "did you mean", for a name or tag that the phase does not have.
+    """
+    names = [word for step in phase.steps for word in (step.name, step.kind)]
+    known = [tag for step in phase.steps for tag in step.tags]
+    for option, words, there in (("--step", steps, names), ("--tags", tags, known)):
+        for word in words:
+            if word not in there:
+                near = get_close_matches(word, there, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(dict.fromkeys(there))}"
+                raise InputError(f"{phase.path} has no {word!r}", key=option, mend=hint)
+    if not steps and not tags:
+        return phase
+    chosen = [
+        step
+        for step in phase.steps
+        if (not steps or step.name in steps or step.kind in steps) and (not tags or set(step.tags) & set(tags))
+    ]
+    if not chosen:
+        raise InputError(f"{phase.path} has no step with both", key="--step", mend="leave --step or --tags out")
+    return replace(phase, steps=tuple(chosen))
 
 
 def read_step(node: Node, where: str, usual: Gate) -> PhaseStep:

@@ -264,6 +264,16 @@ class RunEnded(Event):
     mend: str = ""
 
 
+def fan_out(*sinks: Sink) -> Sink:
+    """A sink that hands each event to several, in their order."""
+
+    def hand(event: Event) -> None:
+        for sink in sinks:
+            sink(event)
+
+    return hand
+
+
 def name(event: Event) -> str:
     """The event's name in JSON: `service_up` for ServiceUp."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()

@@ -109,8 +109,8 @@ class StartupPlan:
 class HostPlan:
     """What a plan does on one host. `images` maps a service to the image id that runs now.
 
-    `warnings` are findings of the baseline and of Compose that do not stand in the way. `live` is False for
-    `plan --file`.
+    `blocked` says why nothing can be carried out as things are; `warnings` are findings that do not stand in the way.
+    `live` is False for `plan --file`.
     """
 
     host: str
@@ -120,6 +120,7 @@ class HostPlan:
     startup: StartupPlan
     images: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
     live: bool = True
 
     @property

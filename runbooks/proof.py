@@ -1,4 +1,4 @@
-"""Lets the host's own Compose read planned files before they are written: the model must differ as planned, no more.
+"""What the host's own Compose must make of planned files before they are written: the model differs as planned, no more.
 
 Main files and env files are rendered as copies with the real `--project-directory`, so that relative paths, binds and
 build contexts come out the same. Where a file changes that others name (`include`, `extends`, `env_file`), the copy is
@@ -16,8 +16,6 @@ from typing import Any
 
 from inventory.engine import Compose
 from inventory.errors import Refused
-from inventory.link import Link
-from runbooks import private
 from runbooks.compose.intent import meaning
 from runbooks.compose.model import Stack
 from runbooks.compose.units import seconds
@@ -35,32 +33,6 @@ class Copy:
     options: tuple[str, ...]
     files: Mapping[str, bytes]
     mirror: Mapping[str, bytes]
-
-
-def verify(link: Link, compose: Compose, before: Stack, candidates: Mapping[str, Stack]) -> dict[str, str]:
-    """Renders the stack before and each candidate (name -> stack) on the host, in one exchange.
-
-    Returns what is wrong with each candidate, in one line; empty when all come out as planned. Raises HostFailed,
-    Unreachable, and Refused when the host's Compose cannot read the unchanged files.
-    """
-    copies = {"before": copy(compose, before, before, "before")}
-    copies |= {name: copy(compose, before, stack, name) for name, stack in candidates.items()}
-    ran = private.run(link, bench(compose.directory, copies, {}))
-    first = ran.parts["before"]
-    if first.exit != 0:
-        raise Refused(f"Compose cannot read the project: {first.complaint}", host=link.host.name)
-    old = model(first, ran.folder, "before", compose.directory)
-    wrong = {}
-    for name, stack in candidates.items():
-        part = ran.parts[name]
-        if part.exit != 0:
-            wrong[name] = f"Compose refuses the new files: {part.complaint}"
-            continue
-        new = model(part, ran.folder, name, compose.directory)
-        found = difference(old, new, before, stack) or newly_unset(first, part)
-        if found:
-            wrong[name] = found
-    return wrong
 
 
 def copy(compose: Compose, before: Stack, after: Stack, name: str) -> Copy:

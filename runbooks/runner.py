@@ -69,6 +69,8 @@ def migrate(run: Run) -> int:
         run=run.id, kind="migrate", environment=run.plan.environment, who=run.who, batches=order, phase=run.plan.phase,
         steps=run.plan.steps, fingerprint=run.plan.fingerprint, promotion_key=run.plan.promotion_key,
     ))  # fmt: skip
+    for name, error in run.errors.items():
+        tell_failed(run, name, error)
     end = GOES_ON
     for number, batch in enumerate(order, 1):
         if end.code or run.stop.is_set() or too_many_failed(run):
@@ -257,10 +259,14 @@ def survivors(run: Run, hosts: Sequence[HostRun], work: Callable[[HostRun], None
             left.append(by_name[name])
             continue
         run.errors[name] = result.error
-        run.endings[name] = "failed"
-        error = result.error
-        run.emit(events.HostFailed(host=name, error=error.message, mend=error.mend, code=error.code))
+        tell_failed(run, name, result.error)
     return left
+
+
+def tell_failed(run: Run, name: str, error: RunbookError) -> None:
+    """A host drops out of the run."""
+    run.endings[name] = "failed"
+    run.emit(events.HostFailed(host=name, error=error.message, mend=error.mend, code=error.code))
 
 
 def show_symptoms(run: Run, hosts: Sequence[HostRun], stage: Stage) -> None:
@@ -287,7 +293,8 @@ def release(host: HostRun) -> None:
 def too_many_failed(run: Run) -> bool:
     """Whether more hosts failed than the inventory allows."""
     most = run.options.max_fail_percentage
-    return most is not None and 100 * len(run.errors) / max(1, len(run.plan.hosts)) > most
+    everyone = {host.host for host in run.plan.hosts} | run.errors.keys()
+    return most is not None and 100 * len(run.errors) / max(1, len(everyone)) > most
 
 
 def stage_count(plan: Plan) -> int:
@@ -303,7 +310,7 @@ def finish(run: Run, end: End) -> int:
         refused = all(error.code == REFUSED for error in run.errors.values())
         outcome, code = ("refused", REFUSED) if refused else ("failed", FAILED)
         locked = all(isinstance(error, Locked) for error in run.errors.values())
-        message = "; ".join(str(error) for error in run.errors.values())
+        message = "; ".join(f"{name}: {error.message}" for name, error in run.errors.items())
         mend = "" if locked else "mend that, then repeat: hosts that are done are left alone"
     if not code and not run.plan.changed:
         outcome, message = "nothing", "there was nothing to do"

@@ -35,6 +35,8 @@ def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[Renderab
 
     for hosts, found in alike(plan):
         yield Text.assemble((", ".join(hosts), "bold"), f"  {found.project_dir}")
+        for blocker in found.blocked:
+            yield Text(f"  x migrate would refuse: {mask.hide(blocker)}", "red")
         for warning in found.warnings:
             yield Text(f"  ! {mask.hide(warning)}", "yellow")
         for stage in found.stages:

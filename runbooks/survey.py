@@ -20,16 +20,14 @@ from inventory.model import Host
 from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import survey_facts
-from runbooks.ask import ask
 from runbooks.compose import project
 from runbooks.compose.model import ProjectSpec, Stack
 from runbooks.model import Container, Facts
 from runbooks.programs import Answers, Part, answers, path_line, program
-from runbooks.proof import verify
 from runbooks.survey_checks import agree, check, check_rendered, learn, parsed
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, ROUNDS, default_files, file_stack, project_name
 
-__all__ = ["Survey", "ask", "default_files", "file_stack", "survey", "verify"]
+__all__ = ["Survey", "file_stack", "survey"]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def main(name: str) -> None:
         require(os.environ.get(variable, ""))
     startup.wait(name)
     print(f"{name}: ready", flush=True)
-    serve(port, lambda path: answers.get(path))
+    serve(port, answers.get)
 
 
 def require(url: str) -> None:

@@ -31,6 +31,7 @@ class ShellLink:
         done = subprocess.run(
             [*SHELLS[self.shell], "-c", program, "sh", *args],
             input=data,
+            check=False,
             capture_output=True,
             timeout=timeout_s,
             env=environment,

@@ -1,0 +1,177 @@
+"""`status`, `history` and `health`: what stands where, what happened, and how it is now. They change nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from checks import health as healths
+from checks.model import Probe
+from checks.probes import round_
+from inventory import fleet
+from runbooks import session, undo
+from runbooks.commands.choice import exit_code
+from runbooks.compose.model import Stack
+from runbooks.model import Facts
+from runbooks.output import Output
+from runbooks.session import Session
+from runbooks.steps import images
+from runbooks.steps.common import health_probes
+from runbooks.survey import survey
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNWELL = 3
+WATCH_S = 5.0
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """How a host stands: transactions that are applied, files that were changed since, who holds the lock, the last command."""
+
+    host: str
+    applied: tuple[dict[str, str], ...]
+    drift: tuple[str, ...]
+    lock: str
+    last_command: str
+
+
+def status(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None) -> int:
+    """What is applied where, and what was changed by hand since."""
+    with session.opened(environment, folder, limit, out.mask) as opened:
+        results = fleet.each(opened.links, lambda name: host_status(opened, name))
+        opened.drop({name: result.error for name, result in results.items() if result.error})
+        found = [result.value for result in results.values() if result.value]
+        for each in found:
+            out.show(*status_lines(each))
+        tell_errors(out, opened)
+        out.document({"environment": environment, "hosts": [asdict(each) for each in found]})
+        return exit_code(opened.errors, found)
+
+
+def host_status(opened: Session, name: str) -> HostStatus:
+    """Reads one host's state. Raises RunbookError."""
+    writer = opened.writer(name)
+    writer.prepare()
+    standing = undo.applied(writer.snapshots())
+    expected = {state.path: state.sha256 for snapshot in standing for state in snapshot.after}
+    now = writer.read(list(expected)) if expected else {}
+    drift = tuple(path for path, digest in expected.items() if now[path][0].sha256 != digest)
+    owner = writer.owner()
+    return HostStatus(
+        name,
+        tuple({"snapshot": each.id, "run": each.run, "steps": each.step, "at": each.at} for each in standing),
+        drift,
+        f"held by {owner.who} for run {owner.run} since {owner.since}" + (", stale" if owner.stale else "")
+        if owner
+        else "free",
+        writer.last_command()[0],
+    )
+
+
+def status_lines(found: HostStatus) -> Iterator[str]:
+    """A host's status as people read it."""
+    yield f"{found.host}  {len(found.applied)} transaction(s) applied, lock {found.lock}"
+    for each in found.applied:
+        yield f"    {each['at']}  {each['steps']}  run {each['run']}"
+    for path in found.drift:
+        yield f"    ! {path} was changed since"
+
+
+def history(
+    out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, count: int = 20
+) -> int:
+    """The journal of each host, the newest lines last."""
+    with session.opened(environment, folder, limit, out.mask) as opened:
+
+        def read(name: str) -> tuple[Any, ...]:
+            writer = opened.writer(name)
+            writer.prepare()
+            return writer.journal()
+
+        results = fleet.each(opened.links, read)
+        opened.drop({name: result.error for name, result in results.items() if result.error})
+        found = {name: result.value or () for name, result in results.items() if not result.error}
+        for name, entries in found.items():
+            out.show(f"{name}  {len(entries)} event(s)")
+            out.show(*(f"    {each.at}  {each.kind:<10} {each.run}  {summary(each.data)}" for each in entries[-count:]))
+        tell_errors(out, opened)
+        out.document({
+            name: [{"at": e.at, "kind": e.kind, "run": e.run, "data": dict(e.data), "hash": e.hash} for e in entries]
+            for name, entries in found.items()
+        })  # fmt: skip
+        return exit_code(opened.errors, found)
+
+
+def summary(data: Any) -> str:
+    """The short fields of a journal entry."""
+    parts = [f"{key}={value}" for key, value in data.items() if isinstance(value, (str, int)) and len(str(value)) <= 80]
+    return " ".join(parts)
+
+
+def health(
+    out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, watch: bool = False
+) -> int:
+    """One round of all probes of each host, in the proposal's shape. Returns 3 when something is not healthy."""
+    with session.opened(environment, folder, limit, out.mask) as opened:
+        surveyed = fleet.each(opened.links, lambda name: survey(opened.links[name], opened.host(name), out.mask))
+        opened.drop({name: result.error for name, result in surveyed.items() if result.error})
+        stacks = {name: result.value for name, result in surveyed.items() if result.value}
+        probes = {name: all_probes(each.stack, each.facts) for name, each in stacks.items()}
+        while True:
+            rounds = fleet.each(
+                probes, lambda name: round_(opened.links[name], probes[name], stacks[name].compose.name)
+            )
+            found = {name: healths.aggregate(probes[name], result.value or ()) for name, result in rounds.items()}
+            for name, each in found.items():
+                out.show(health_table(name, each))
+            out.document(found)
+            if not watch:
+                break
+            time.sleep(WATCH_S)
+        tell_errors(out, opened)
+        return exit_code(opened.errors, found) or (UNWELL if healths.unwell(found) else 0)
+
+
+def all_probes(stack: Stack, facts: Facts) -> tuple[Probe, ...]:
+    """The engine's view and the own check of each long-running service that runs, and a real query of each data store."""
+    services = [
+        each.name for each in stack.services.values()
+        if each.active and not images.is_one_shot(stack, each, facts) and facts.containers.get(each.name)
+    ]  # fmt: skip
+    probes = [*health_probes(stack, services)]
+    for name in services:
+        kind = QUERIED.get(images.repository(stack.services[name].image))
+        if kind:
+            probes.append(Probe(kind, f"{kind}:{name}", name))
+    return tuple(probes)
+
+
+QUERIED = {"postgres": "postgres", "redis": "redis", "pgbouncer": "pgbouncer"}
+"""image -> the probe that asks it a real question."""
+
+
+def health_table(host: str, found: dict[str, Any]) -> Table:
+    """One host's services, one a line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = {"healthy": "green", "unhealthy": "red", "unknown": "yellow"}
+    table = Table(
+        title=f"{host}: {found['status']}", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0)
+    )
+    for service, entry in found["services"].items():
+        rest = " ".join(f"{key} {value}" for key, value in entry.items() if key != "status")
+        table.add_row("  " + service, Text(entry["status"], styles[entry["status"]]), rest)
+    return table
+
+
+def tell_errors(out: Output, opened: Session) -> None:
+    """A line for each host that could not be asked."""
+    for name, error in opened.errors.items():
+        error.host = error.host or name
+        out.error(error)

@@ -1,0 +1,171 @@
+"""`migrate`: plans, checks the baseline, asks, and carries the plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from checks.evidence import Store
+from inventory import fleet
+from inventory.errors import InputError, Refused
+from runbooks import events, interrupt, propose, runner, screen, session
+from runbooks import plan as plans
+from runbooks.commands import planning
+from runbooks.commands.choice import Choice, exit_code
+from runbooks.hostrun import HostRun
+from runbooks.output import Output
+from runbooks.plan_model import HostPlan, Plan
+from runbooks.screen_run import Collector, Recorder, RunScreen
+from runbooks.session import Session
+
+UNFINISHED = ("gate failed", "inconclusive", "failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class How:
+    """How to carry out what was chosen. `check`: show it only. `accept_risk`: the highest risk to run without a word."""
+
+    serial: str = ""
+    check: bool = False
+    diff: bool = False
+    accept_risk: str = "medium"
+    kept_plan: str = ""
+    resume: bool = False
+
+
+def migrate(out: Output, choice: Choice, how: How) -> int:
+    """Carries a phase out on an environment and returns the exit code (DESIGN, "The command line")."""
+    wanted: dict[str, Any] | None = None
+    if how.kept_plan:
+        kept, wanted = planning.read(Path(how.kept_plan))
+        choice = replace(kept, inventory=choice.inventory)
+    if not choice.environment:
+        raise InputError("names no environment", key="--env", mend="add --env staging")
+    if how.accept_risk not in screen.RISKS:
+        raise InputError(f"{how.accept_risk!r} is no risk", key="--accept-risk", mend="write low, medium or high")
+    if how.resume:
+        choice = resumed(choice)
+    phase = choice.read()
+    collector, stop = Collector(), Flag()
+    shown = RunScreen(out.console, out.mask)
+    with (
+        session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened,
+        interrupt.heeded(stop, lambda text: out.errors.print(text, style="yellow")),
+    ):
+        emit = events.fan_out(collector, shown)
+        if not how.check:
+            recover(opened, emit)
+        plan = propose.live(opened, phase, emit)
+        if wanted is not None:
+            same_as(wanted, plan)
+        out.show(*screen.plan_view(plan, out.mask, diff=how.diff))
+        if how.check:
+            for error in opened.errors.values():
+                out.error(error)
+            out.document({"run": None, "outcome": "checked", **plans.to_json(plan, out.mask)})
+            return exit_code(opened.errors, list(opened.links))
+        plan = allowed(opened, plan, how.accept_risk)
+        if plan.changed and not stop.is_set():
+            services = {restart.service for host in plan.hosts for restart in host.restarts}
+            hosts = [host.host for host in plan.hosts if host.changed]
+            out.confirm(f"carry this out on {', '.join(hosts)}, restarting {len(services)} service(s) on each?")
+        store = Store()
+        try:
+            emit = events.fan_out(collector, shown, Recorder(store, out.mask))
+            code = runner.migrate(run_of(opened, plan, how, emit, stop))
+        finally:
+            store.close()
+        if out.as_json:
+            out.raw(collector.document(out.mask) + "\n")
+        return code
+
+
+def recover(opened: Session, emit: events.Sink) -> None:
+    """Mends what an interrupted run left, on every host, before anything is read."""
+
+    def mend(name: str) -> None:
+        writer = opened.writer(name)
+        found = writer.prepare()
+        if found.warning:
+            emit(events.Noted(host=name, text=found.warning, attention=True))
+        for line in writer.recover():
+            emit(events.Noted(host=name, text=f"an interrupted run was mended: {line}", attention=True))
+
+    results = fleet.each(opened.links, mend)
+    opened.drop({name: result.error for name, result in results.items() if result.error})
+
+
+def same_as(wanted: Mapping[str, Any], plan: Plan) -> None:
+    """Raises Refused when the plan made now is not the one that was kept."""
+    if plan.fingerprint == wanted["fingerprint"]:
+        return
+    before = {str(host["host"]): host.get("fingerprint") for host in wanted.get("hosts", ())}
+    now = {host.host: plans.fingerprint(host) for host in plan.hosts}
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    where = ", ".join(changed) or "the phase"
+    raise Refused(
+        f"the world has changed since the plan was made: {where}", key="--plan", mend="plan again, and review that"
+    )
+
+
+def allowed(opened: Session, plan: Plan, accepted: str) -> Plan:
+    """The plan without the hosts on which it may not be carried out; those drop out of the session with why."""
+    levels = list(screen.RISKS)
+
+    def why_not(host: HostPlan) -> Refused | None:
+        if host.changed and host.blocked:
+            more = f" (and {len(host.blocked) - 1} more)" if len(host.blocked) > 1 else ""
+            return Refused(host.blocked[0] + more, host=host.host)
+        for stage in host.stages if host.changed else ():
+            if stage.files and levels.index(stage.risk) > levels.index(accepted):
+                return Refused(
+                    f"{stage.name} has {stage.risk} risk", host=host.host, mend=f"add --accept-risk {stage.risk}"
+                )
+            for restart in stage.restarts:
+                if restart.loses and accepted != "high":
+                    return Refused(
+                        f"recreating {restart.service} would lose {', '.join(restart.loses[:3])} in its writable layer",
+                        host=host.host, mend="move that into a volume, or add --accept-risk high",
+                    )  # fmt: skip
+        return None
+
+    refused = {host.host: error for host in plan.hosts if (error := why_not(host))}
+    opened.drop(refused)
+    return replace(plan, hosts=tuple(host for host in plan.hosts if host.host not in refused))
+
+
+def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag) -> runner.Run:
+    """The run with its hosts, their writers, and the inventory's settings."""
+    variables = next((host.variables for host in opened.inventory.hosts), {})
+    serial = how.serial or variables.get("serial") or runner.Options.serial
+    words = tuple(map(str, serial)) if isinstance(serial, (list, tuple)) else tuple(str(serial).split(","))
+    percentage = variables.get("max_fail_percentage")
+    options = runner.Options(words, None if percentage is None else float(percentage), variables.get("gate") or {})
+    hosts = {
+        host.host: HostRun(opened.links[host.host], opened.writer(host.host), host, emit, stop.is_set)
+        for host in plan.hosts
+    }
+    for host in hosts.values():
+        if host.plan.changed:
+            host.writer.prepare()
+    return runner.Run(opened.run, opened.who, plan, hosts, options, emit, stop, errors=dict(opened.errors))
+
+
+def resumed(choice: Choice) -> Choice:
+    """The choice narrowed to what the environment's last run did not finish. Raises InputError when it did."""
+    store = Store()
+    try:
+        last = next((run for run in store.runs(environment=choice.environment) if run.kind == "migrate"), None)
+    finally:
+        store.close()
+    if last is None or (last.outcome not in UNFINISHED and last.ended is not None):
+        raise InputError(f"the last run on {choice.environment} is not unfinished", key="--resume", mend="leave it out")
+    if choice.phase and str(choice.phase) != last.phase:
+        raise InputError(
+            f"the unfinished run is of phase {last.phase}", key="--phase", mend=f"write --phase {last.phase}"
+        )
+    left = [host for host, ending in last.hosts.items() if ending not in ("changed", "unchanged")]
+    return replace(choice, phase=last.phase, limit=choice.limit or ",".join(left) or None)

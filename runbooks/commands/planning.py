@@ -1,0 +1,100 @@
+"""`plan`: what would change. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from inventory.errors import InputError, Refused
+from runbooks import plan as plans
+from runbooks import propose, screen, session
+from runbooks.commands.choice import Choice, exit_code
+from runbooks.output import Output
+from runbooks.plan_model import Plan
+from runbooks.survey import file_stack
+
+CHANGES = 2
+FORMAT = 1
+
+
+def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = "", patch: bool = False,
+         show_secrets: bool = False) -> int:  # fmt: skip
+    """Shows, prints (`--json`, `--patch`) or keeps (`--out`) a plan. Returns 0 for nothing to do, 2 for changes."""
+    phase = choice.read()
+    if bool(files) == bool(choice.environment):
+        raise InputError("names neither or both of an environment and files", key="--env, --file", mend="name one")
+    if files:
+        if keep:
+            raise InputError("keeps plans of hosts only", key="--out", mend="use --patch for local files")
+        made, errors, done = propose.offline(file_stack(files), phase, out.mask), {}, ["files"]
+    else:
+        with session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened:
+            made = propose.live(opened, phase, lambda _event: None)
+            errors, done = opened.errors, list(opened.links)
+    if show_secrets:
+        out.mask = type(out.mask)()
+    if patch:
+        out.raw(one_patch(made, out))
+    elif out.as_json:
+        out.document(plans.to_json(made, out.mask, show_secrets=show_secrets))
+    else:
+        out.show(*screen.plan_view(made, out.mask))
+    for name, error in errors.items():
+        error.host = error.host or name
+        out.error(error)
+    if keep:
+        write(Path(keep), document(made, choice, out))
+    return exit_code(errors, done) or (CHANGES if made.changed else 0)
+
+
+def one_patch(made: Plan, out: Output) -> str:
+    """The one diff of all hosts. Raises Refused where hosts differ, and where it would carry what must not be shown."""
+    texts = {host.host: "".join(plans.patches(host).values()) for host in made.hosts}
+    if len(set(texts.values())) > 1:
+        raise Refused("the hosts' patches differ", mend=f"choose one with --limit: {', '.join(texts)}")
+    text = next(iter(texts.values()), "")
+    if out.mask.hides(text):
+        raise Refused("the patch would carry a secret", mend="add --show-secrets, and mind where it goes")
+    return text
+
+
+def document(made: Plan, choice: Choice, out: Output) -> dict[str, Any]:
+    """A plan as `--out` keeps it: what was chosen, and the masked plan with its fingerprint."""
+    chosen = {"phase": choice.phase, "environment": choice.environment, "limit": choice.limit,
+              "steps": list(choice.steps), "tags": list(choice.tags)}  # fmt: skip
+    return {"format": FORMAT, "choice": chosen, "plan": plans.to_json(made, out.mask)}
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Writes a plan file whole or not at all, readable by its owner only. Raises InputError."""
+    try:
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w") as file:
+            json.dump(found, file, indent=1)
+        Path(draft).replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", path=str(path), key="--out", mend="name a file in a folder of yours"
+        ) from None
+
+
+def read(path: Path) -> tuple[Choice, dict[str, Any]]:
+    """What a plan file chose, and its plan. Raises InputError for a file that is none."""
+    mend = "make it with ./inv plan --out"
+    try:
+        found = json.loads(path.read_bytes())
+        chosen, planned = found["choice"], found["plan"]
+        if found["format"] != FORMAT or not isinstance(planned["fingerprint"], str):
+            raise InputError("is a plan of another version", path=str(path), key="--plan", mend=mend)
+        return Choice(
+            str(chosen["phase"]), str(chosen["environment"]), None, chosen["limit"],
+            tuple(map(str, chosen["steps"])), tuple(map(str, chosen["tags"])),
+        ), planned  # fmt: skip
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=str(path), key="--plan", mend=mend) from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError("is no plan", path=str(path), key="--plan", mend=mend) from None

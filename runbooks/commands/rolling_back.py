@@ -1,0 +1,84 @@
+"""`rollback`: what an earlier run wrote is undone, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from checks.evidence import RunRecord, Store
+from inventory.errors import InputError
+from runbooks import events, session, undo
+from runbooks.commands.choice import exit_code
+from runbooks.output import Output
+from runbooks.screen_run import Collector, Recorder, RunScreen
+from runbooks.undo import HostUndo
+
+
+def rollback(out: Output, environment: str = "", *, folder: Path | None = None, run: str | None = None,
+             to: str | None = None, limit: str | None = None, force: bool = False) -> int:  # fmt: skip
+    """Undoes the last run that this operator made, or the one that is named. Returns the exit code.
+
+    Raises InputError where production would be chosen without being named.
+    """
+    if run and to:
+        raise InputError("are two ways to say the same", key="--run, --to", mend="name one of them")
+    store = Store()
+    try:
+        if not environment:
+            last = last_run(store, run)
+            if last is None:
+                raise InputError("there is no run to undo", mend="name the environment: --env staging")
+            environment, run = last.environment, run or (None if to else last.id)
+        with session.opened(environment, folder, limit, out.mask) as opened:
+            what, plans = undo.survey(opened, run=run, to=to)
+            for name, error in opened.errors.items():
+                error.host = error.host or name
+                out.error(error)
+            if not plans:
+                out.show(f"nothing to undo on {environment}")
+                out.document({"run": None, "outcome": "nothing", "code": exit_code(opened.errors, opened.links)})
+                return exit_code(opened.errors, opened.links)
+            out.show(*told(what, plans))
+            out.confirm(f"undo {what} on {', '.join(plan.host for plan in plans)}?")
+            collector = Collector()
+            emit = events.fan_out(collector, RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what))
+            code = undo.rollback(opened, plans, what, emit, force=force)
+            if out.as_json:
+                out.raw(collector.document(out.mask) + "\n")
+            return code or exit_code(opened.errors, plans)
+    finally:
+        store.close()
+
+
+def last_run(store: Store, run: str | None) -> RunRecord | None:
+    """The last run that this operator made and that wrote something, or the named one. Production must be named."""
+    who = session.operator()
+    undone = {record.undoes for record in store.runs(limit=1000) if record.undoes}
+    for record in store.runs(limit=1000):
+        if record.kind != "migrate" or (run and record.id != run):
+            continue
+        if not run and (record.who != who or record.id in undone or not wrote(record)):
+            continue
+        if record.environment == "production":
+            raise InputError(
+                f"the last run was on production: {record.id}", key="--env", mend="name it: --env production"
+            )
+        return record
+    if run:
+        raise InputError(f"this controller knows no run {run}", key="--run", mend="name its environment: --env NAME")
+    return None
+
+
+def wrote(record: RunRecord) -> bool:
+    """Whether something of a run may stand on a host; a run that broke off may have left something anywhere."""
+    return record.ended is None or any(
+        ending in ("changed", "paused", "stands", "failed") for ending in record.hosts.values()
+    )
+
+
+def told(what: str, plans: tuple[HostUndo, ...]) -> list[str]:
+    """What a rollback will do and where."""
+    lines = [f"roll back {what}:"]
+    for plan in plans:
+        services = ", ".join(restart.service for restart in plan.restarts) or "no service"
+        lines.append(f"  {plan.host}  {', '.join(plan.paths)} as before; brings up again: {services}")
+    return lines

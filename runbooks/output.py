@@ -1,0 +1,57 @@
+"""Where a command speaks to: people on a terminal, or one JSON document on standard output. All through the Mask."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from inventory.errors import Refused, RunbookError
+from inventory.secrets import Mask
+from runbooks.screen import console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class Output:
+    """One command's output. With `as_json` standard output holds the document alone, and people read standard error."""
+
+    def __init__(self, *, as_json: bool = False, yes: bool = False) -> None:
+        self.mask, self.as_json, self._yes = Mask(), as_json, yes
+        self.console = console(stderr=as_json)
+        self.errors = console(stderr=True)
+
+    def show(self, *parts: RenderableType, style: str = "") -> None:
+        """Shows lines, tables and the like. Text is masked here; what is built of parts was masked when it was built."""
+        for part in parts:
+            self.console.print(
+                self.mask.hide(part) if isinstance(part, str) else part,
+                style=style or None,
+                markup=False,
+                soft_wrap=True,
+            )
+
+    def document(self, found: Any) -> None:
+        """The document of `--json`; nothing without it."""
+        if self.as_json:
+            sys.stdout.write(self.mask.hide(json.dumps(found, ensure_ascii=False, indent=2)) + "\n")
+
+    def raw(self, text: str) -> None:
+        """Bytes for another program, as they are: the caller has seen to the secrets."""
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.flush()
+
+    def error(self, error: RunbookError) -> None:
+        """One line about what is wrong and the mend."""
+        self.errors.print(self.mask.hide(f"error: {error}"), style="red", markup=False, soft_wrap=True)
+
+    def confirm(self, question: str) -> None:
+        """Asks before something is changed. Raises Refused for a no, and where nobody can answer."""
+        if self._yes:
+            return
+        if not sys.stdin.isatty():
+            raise Refused("this would change hosts, and nobody can be asked here", mend="add --yes to do it")
+        self.errors.print(f"{question} [y/N] ", end="", markup=False)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise Refused("not confirmed, so nothing was changed")

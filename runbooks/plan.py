@@ -1,0 +1,245 @@
+"""Makes plans: what a phase, walked over what a survey found, comes to on each host. Pure.
+
+Planning the same world twice gives the same plan with the same fingerprint, so a plan that was shown, reviewed and
+kept is carried out by making it again: when the fingerprint differs, the world has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from inventory.engine import Compose
+from inventory.secrets import Mask
+from rollback.model import FileState
+from runbooks import ready, restarts
+from runbooks.baseline import Baseline
+from runbooks.book import Phase, PhaseStep
+from runbooks.compose import startup
+from runbooks.compose.model import Stack
+from runbooks.compose.patch import patch
+from runbooks.draft import Draft, DraftStage
+from runbooks.model import Change, Facts
+from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
+from runbooks.steps import images
+from runbooks.trial import Trial, runs
+
+START_INTERVAL_SINCE = (25,)
+NOTHING_TRIED = Trial({}, {}, {})
+
+
+def host_plan(
+    host: str,
+    draft: Draft,
+    facts: Facts,
+    compose: Compose,
+    states: Mapping[str, FileState],
+    *,
+    tried: Trial = NOTHING_TRIED,
+    found: Baseline | None = None,
+    measured_s: Mapping[str, float] | None = None,
+) -> HostPlan:
+    """One host's plan. `states` are all files that were read or looked for; `measured_s` known start-up times."""
+    first, last = draft.stages[0].before, draft.stages[-1].after
+    now = dict(states)
+    made = []
+    earlier: frozenset[str] = frozenset()
+    for drafted in draft.stages:
+        made.append(_stage(drafted, facts, now, tried, earlier, measured_s or {}))
+        now |= {file.path: _afterwards(file) for file in made[-1].files}
+        earlier |= tried.renews.get(name(drafted), frozenset())
+    every = [restart for stage in made for restart in stage.restarts]
+    wrong = tuple(f"{stage}: {reason}" for stage, reason in tried.wrong.items())
+    base = found or Baseline((), ())
+    return HostPlan(
+        host=host,
+        project_dir=compose.directory,
+        compose=compose,
+        stages=tuple(made),
+        startup=_startup(first, last, facts, measured_s or {}),
+        images={
+            service: next(each.image_id for each in members if runs(each))
+            for service, members in facts.containers.items()
+            if any(map(runs, members))
+        },
+        warnings=(*base.warnings, *_unset(first), *restarts.stale_proxies(last, every)),
+        blocked=(*base.blocking, *wrong),
+        live=facts.live,
+    )
+
+
+def name(drafted: DraftStage) -> str:
+    """What a stage's candidate is called while it is tried."""
+    return f"stage{drafted.number}"
+
+
+def _stage(drafted: DraftStage, facts: Facts, now: Mapping[str, FileState], tried: Trial, earlier: frozenset[str],
+           measured_s: Mapping[str, float]) -> Stage:  # fmt: skip
+    """A stage with its files, and the restarts that they cause. `earlier`: services that stages before it recreate."""
+    changed = drafted.changed
+    files = tuple(
+        PlannedFile(now.get(path, FileState(path, None)), drafted.before.files.get(path), data)
+        for path, data in sorted(changed.items())
+    )
+    found: tuple[Restart, ...] = ()
+    if files:
+        guess = restarts.predict(drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed)
+        told = tried.renews.get(name(drafted))
+        predicted = frozenset(restart.service for restart in guess if not restart.created)
+        found = restarts.predict(
+            drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed, layers=tried.layers,
+            # Compose renews dependents too when all are brought up at once; one at a time it does not.
+            also=frozenset() if told is None else _roots(told - predicted - earlier, told, drafted.after),
+        )  # fmt: skip
+    return Stage(
+        number=drafted.number,
+        steps=tuple(_step(step, change) for step, change in drafted.steps),
+        gate=drafted.steps[0][0].gate,
+        files=files,
+        reads=tuple(state for path, state in sorted(now.items()) if path not in changed) if files else (),
+        restarts=found,
+    )
+
+
+def _roots(services: Iterable[str], renewed: frozenset[str], stack: Stack) -> frozenset[str]:
+    """Those of `services` that no renewed service stands under."""
+    return frozenset(each for each in services if not stack.services[each].edges.keys() & renewed)
+
+
+def _step(step: PhaseStep, change: Change) -> StepPlan:
+    return StepPlan(
+        step=step.name, kind=step.kind, risk=step.risk, altered=change.altered, kept=change.kept, refused=change.refused,
+        notes=change.notes, probes=change.probes, before_undo=change.before_undo,
+    )  # fmt: skip
+
+
+def _afterwards(file: PlannedFile) -> FileState:
+    return replace(file.before, sha256=None if file.data is None else sha256(file.data).hexdigest())
+
+
+def _startup(before: Stack, after: Stack, facts: Facts, measured_s: Mapping[str, float]) -> StartupPlan:
+    supported = not facts.live or facts.engine >= START_INTERVAL_SINCE
+
+    def predicted(stack: Stack) -> startup.Startup:
+        return startup.predict(
+            stack, ready.ready_s(stack, measured_s), start_interval_supported=supported,
+            checked_by_image=[each.name for each in stack.services.values() if images.image_has_check(each, facts)],
+        )  # fmt: skip
+
+    old, new = predicted(before), predicted(after)
+    return StartupPlan(new.groups, new.critical_path, old.seconds, new.seconds, old.ups, new.ups)
+
+
+def _unset(stack: Stack) -> tuple[str, ...]:
+    """Variables that the files use and nothing sets: Compose only warns, and puts nothing there."""
+    return tuple(
+        f"variable {variable} is not set ({place.path}:{place.line}): it is empty" for variable, place in stack.warnings
+    )
+
+
+def make(phase: Phase, environment: str, hosts: Iterable[HostPlan]) -> Plan:
+    """The plan of all hosts, with its fingerprint and promotion key."""
+    every = tuple(hosts)
+    steps = tuple(step.name for step in phase.steps)
+    return Plan(
+        phase=phase.number,
+        environment=environment,
+        steps=steps,
+        hosts=every,
+        fingerprint=_digest([phase.number, environment, [fingerprint(host) for host in every]]),
+        promotion_key=_digest([phase.number, steps, sorted({(a.service, a.what) for a in _altered(every)})]),
+    )
+
+
+def _altered(hosts: Iterable[HostPlan]) -> Iterable[Any]:
+    return (each for host in hosts for stage in host.stages for step in stage.steps for each in step.altered)
+
+
+def fingerprint(host: HostPlan) -> str:
+    """What a host's plan does, in one digest: every byte that is written, what restarts, what is watched."""
+    stages = [
+        [
+            stage.number,
+            [(file.path, file.before.sha256, sha256(file.data or b"").hexdigest()) for file in stage.files],
+            [(restart.service, restart.created, restart.scale) for restart in stage.restarts],
+            [(probe.kind, probe.name, probe.service) for probe in stage.probes],
+            repr(stage.gate),
+        ]
+        for stage in host.stages
+        if stage.files
+    ]
+    return _digest([host.host, host.project_dir, host.compose.argv(), stages])
+
+
+def _digest(value: object) -> str:
+    return sha256(json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def patches(host: HostPlan) -> dict[str, str]:
+    """The unified diff of each file that changes, by its path relative to the project."""
+    return {
+        relative(host, file.path): patch(file.data_before or b"", file.data or b"", relative(host, file.path))
+        for file in host.files
+    }
+
+
+def relative(host: HostPlan, path: str) -> str:
+    """A path as the project's own folder sees it."""
+    return path.removeprefix(host.project_dir.rstrip("/") + "/")
+
+
+def to_json(plan: Plan, mask: Mask, *, show_secrets: bool = False) -> dict[str, Any]:
+    """The plan in its public shape (DESIGN, "The command line"), masked unless asked otherwise."""
+
+    def hide(text: str) -> str:
+        return text if show_secrets else mask.hide(text)
+
+    def shown(host: HostPlan) -> dict[str, Any]:
+        return {
+            "host": host.host,
+            "changed": host.changed,
+            "fingerprint": fingerprint(host),
+            "files": [{"path": path, "patch": hide(text)} for path, text in patches(host).items()],
+            "steps": [step_json(host, step) for stage in host.stages for step in stage.steps],
+            "restarts": [
+                {"service": each.service, "reason": each.reason, "holds_data": each.holds_data,
+                 "downtime_s": each.downtime_s, "basis": each.basis, "loses": list(each.loses)}
+                for each in host.restarts
+            ],
+            "startup": {
+                "groups": [list(group) for group in host.startup.groups],
+                "critical_path": list(host.startup.critical_path),
+                "before_s": host.startup.before_s,
+                "after_s": host.startup.after_s,
+            },
+            "warnings": [hide(text) for text in host.warnings],
+            "blocked": [hide(text) for text in host.blocked],
+        }  # fmt: skip
+
+    def step_json(host: HostPlan, step: StepPlan) -> dict[str, Any]:
+        return {
+            "step": step.kind,
+            "risk": step.risk,
+            "changes": [
+                {"service": a.service, "path": relative(host, a.path), "line": a.line, "what": a.what,
+                 "before": hide(a.before), "after": hide(a.after), "proof": a.proof, "reason": hide(a.reason)}
+                for a in step.altered
+            ],
+            "kept": [{"service": k.service, "what": k.what, "reason": hide(k.reason)} for k in step.kept],
+            "refused": [
+                {"service": r.service, "path": relative(host, r.path), "line": r.line, "what": r.what,
+                 "reason": hide(r.reason), "mend": hide(r.mend)}
+                for r in step.refused
+            ],
+        }  # fmt: skip
+
+    return {
+        "phase": plan.phase,
+        "environment": plan.environment,
+        "fingerprint": plan.fingerprint,
+        "promotion_key": plan.promotion_key,
+        "hosts": [shown(host) for host in plan.hosts],
+    }
