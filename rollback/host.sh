@@ -17,6 +17,7 @@ sum_of() { set -- "$(sha256sum <"$1")" && printf '%s' "${1%% *}"; }
 
 receive() {
     payload=$state/tmp/payload.$$ header=$state/tmp/header.$$
+    [ -d "$state/tmp" ] || refuse 12 "refused there is no state folder $state"
     cat >"$payload" || refuse 12 "no space for the data in $state"
     read -r length <"$payload" || refuse 12 "no data"
     skip=$((${#length} + 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -77,8 +77,9 @@ class HostRun:
         ))  # fmt: skip
         return self.bring_up(stage.restarts) and not self.stopped()
 
-    def bring_up(self, restarts: Sequence[Restart], *, heed_stop: bool = True) -> bool:
-        """Brings services up one at a time, in the plan's order."""
+    def bring_up(self, restarts: Sequence[Restart], *, undoing: bool = False) -> bool:
+        """Brings services up one at a time, in the plan's order. An undo is carried to its end, and need not wait for
+        the verdict of checks that are no longer there."""
         count = iter(range(1, len(restarts) + 1))
         expected = {restart.service: restart.downtime_s for restart in restarts}
 
@@ -89,10 +90,15 @@ class HostRun:
             ))  # fmt: skip
 
         planned = [
-            waves.Wave(restart.service, restart.wait_s, restart.scale if restart.scale != 1 else None)
+            waves.Wave(
+                restart.service,
+                restart.wait_s,
+                restart.scale if restart.scale != 1 else None,
+                restart.check if undoing else (),
+            )
             for restart in restarts
         ]
-        stop = self.stopped if heed_stop else lambda: False
+        stop = (lambda: False) if undoing else self.stopped
         return waves.bring_up(self.writer, self.plan.compose, planned, report=report, stopped=stop)
 
     def undo_last(self, why: str) -> bool:
@@ -105,7 +111,7 @@ class HostRun:
             self.writer.undo(snapshot)
             self.snapshots.pop()
             self.give_back_images(snapshot)
-            well = self.bring_up(stage.restarts, heed_stop=False)
+            well = self.bring_up(stage.restarts, undoing=True)
             detail = "" if well else "the files are as before; not every service got healthy with them"
         except RunbookError as error:
             detail = str(error)
@@ -129,7 +135,7 @@ class HostRun:
 
 def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
     """What a snapshot says of how to bring the stack up again, so that a rollback needs no plan."""
-    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s] for r in stage.restarts]
+    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s, r.check] for r in stage.restarts]
     how = {
         "name": plan.compose.name,
         "files": plan.compose.files,
@@ -142,7 +148,10 @@ def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
 def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:
     """The services that a snapshot's transaction brought up, in their order."""
     found = json.loads(snapshot.note.get("restarts", "[]"))
-    return tuple(Restart(str(s), "goes back", False, float(d), wait_s=float(w), scale=int(n)) for s, w, n, d in found)
+    return tuple(
+        Restart(service, "goes back", False, float(away), wait_s=float(wait), scale=int(scale), check=tuple(check))
+        for service, wait, scale, away, check in found
+    )
 
 
 def compose_of(snapshot: Snapshot) -> Compose:
@@ -168,6 +177,20 @@ def watched(stage: Stage, extra: Sequence[Probe] = ()) -> tuple[Probe, ...]:
         else probe
         for probe in every.values()
     )
+
+
+def back_again(services: Iterable[str], restarts: Sequence[Restart]) -> tuple[Probe, ...]:
+    """What is watched after an undo: that each service runs, and still answers the check that it had in between.
+
+    A check of the old stack may take its whole interval for a first verdict, so "starting" is no failure here.
+    """
+    checks = {restart.service: restart.check for restart in restarts if restart.check}
+    found = []
+    for service in dict.fromkeys([*(restart.service for restart in restarts), *services]):
+        found.append(Probe("container", f"container:{service}", service, {"may_start": True}))
+        if service in checks:
+            found.append(Probe("command", f"answers:{service}", service, {"command": checks[service]}))
+    return tuple(found)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from runbooks.compose.startup import INTERVAL_S, LAUNCH_S
 from runbooks.model import Container, Facts
 from runbooks.plan_model import Restart
 from runbooks.ready import HOLDS_DATA, ready
+from runbooks.steps.common import argv
 from runbooks.steps.images import repository
 
 STOP_S = 1.0
@@ -115,6 +116,7 @@ def _restart(
         scale=max(1, len(running)),
         created=created,
         loses=lost,
+        check=argv(check.test) if (check := service.health_check) and check.test and not check.disabled else (),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Literal
 
@@ -16,7 +16,7 @@ from checks.model import Gate, Probe, Sample, Verdict
 from inventory import fleet
 from inventory.errors import Locked, RunbookError
 from runbooks import batches, events
-from runbooks.hostrun import HostRun, heartbeat, names, watched
+from runbooks.hostrun import HostRun, back_again, heartbeat, names, watched
 from runbooks.plan_model import Plan, Stage
 from runbooks.symptoms import symptoms
 
@@ -208,7 +208,7 @@ def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) 
     back = [host for host in hosts if whole[host.name]]
     if back:
         stages = {host.name: stage_of(host, stage) for host in back}
-        verdict = gate(run, back, {name: bare(found) for name, found in stages.items()}, stage.gate, "undo")
+        verdict = gate(run, back, {name: stood_before(found) for name, found in stages.items()}, stage.gate, "undo")
         if verdict.outcome == "fail":
             bad = {result.host for result in verdict.results if result.failed}
             whole |= dict.fromkeys(bad, False)
@@ -240,14 +240,11 @@ def stage_of(host: HostRun, stage: Stage) -> Stage:
     return next(found for found in host.plan.stages if found.number == stage.number)
 
 
-def bare(stage: Stage) -> Stage:
-    """A stage for the gate after its undo: only the engine's view of its services, since its own checks are gone."""
-    from dataclasses import replace
-
-    kept = [
-        replace(step, probes=tuple(probe for probe in step.probes if probe.kind == "container")) for step in stage.steps
-    ]
-    return replace(stage, steps=tuple(kept))
+def stood_before(stage: Stage) -> Stage:
+    """A stage for the gate after its undo: its services as they were."""
+    services = [restart.service for restart in stage.restarts]
+    step = replace(stage.steps[0], probes=back_again(services, stage.restarts))
+    return replace(stage, steps=(step,))
 
 
 def survivors(run: Run, hosts: Sequence[HostRun], work: Callable[[HostRun], None]) -> list[HostRun]:

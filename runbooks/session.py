@@ -31,21 +31,24 @@ class Session:
     run: str
     links: dict[str, Link] = field(default_factory=dict)
     errors: dict[str, RunbookError] = field(default_factory=dict)
+    _writers: dict[str, HostWriter] = field(default_factory=dict)
 
     def host(self, name: str) -> Host:
         return next(host for host in self.inventory.hosts if host.name == name)
 
     def writer(self, name: str) -> HostWriter:
-        """The one door to a host's files and state."""
-        project = self.host(name).project
-        return HostWriter(
-            self.links[name],
-            project.directory,
-            state_name(self.host(name)),
-            run=self.run,
-            who=self.who,
-            state_dir=project.state_dir,
-        )
+        """The one door to a host's files and state; the same one for the whole command."""
+        if name not in self._writers:
+            project = self.host(name).project
+            self._writers[name] = HostWriter(
+                self.links[name],
+                project.directory,
+                state_name(self.host(name)),
+                run=self.run,
+                who=self.who,
+                state_dir=project.state_dir,
+            )
+        return self._writers[name]
 
     def drop(self, errors: Mapping[str, RunbookError]) -> None:
         """Takes hosts out of the command, each with why."""

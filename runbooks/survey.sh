@@ -70,7 +70,7 @@ dry_run() { # OPTION...: what bringing up the services that run would do, from t
     done <"$tmp/running"
     [ -n "$services" ] || return 0
     # shellcheck disable=SC2086 # names of services hold no blanks
-    compose --progress plain -p "$name_of" "$@" up --dry-run --no-start --no-deps --no-build --pull never $scales $services
+    compose --progress plain -p "$name_of" "$@" up --dry-run --no-start --no-build --pull never $scales $services
 }
 look() { # OPTION...: Docker's and Compose's answers
     given=$name_of

@@ -89,7 +89,7 @@ def dry_run(each: Copy, services: Iterable[str], facts: Facts) -> tuple[str, ...
         count = sum(map(runs, facts.containers.get(service, ())))
         if count != 1:
             scales += ["--scale", f"{service}={count}"]
-    how = ("up", "--dry-run", "--no-start", "--no-deps", "--no-build", "--pull", "never")
+    how = ("up", "--dry-run", "--no-start", "--no-build", "--pull", "never")
     return (
         "docker",
         "compose",

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from checks import gate as gates
-from checks.model import Gate, Probe, Sample
+from checks.model import Gate, Sample
 from inventory import fleet
-from inventory.errors import InputError, Refused, RunbookError
+from inventory.errors import Refused, RunbookError
 from rollback.model import Snapshot
 from runbooks import events
-from runbooks.hostrun import HostRun, compose_of, heartbeat, restarts_of
+from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
 from runbooks.symptoms import symptoms
@@ -43,7 +43,7 @@ def applied(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
 def survey(session: Session, *, run: str | None, to: str | None) -> tuple[str, tuple[HostUndo, ...]]:
     """What there is to undo: a named run, back to a snapshot, or the last run that stands on these hosts.
 
-    Raises InputError when nothing fits. A host that has nothing of the run is left out.
+    A host that has nothing of it is left out. Raises Refused when a later run still stands on it.
     """
 
     def read(name: str) -> list[Snapshot]:
@@ -65,9 +65,6 @@ def survey(session: Session, *, run: str | None, to: str | None) -> tuple[str, t
         wanted = run or max(every, key=lambda snapshot: (snapshot.at, snapshot.run)).run
         chosen = {name: [snapshot for snapshot in found if snapshot.run == wanted] for name, found in standing.items()}
     plans = tuple(host_undo(name, found) for name, found in chosen.items() if found)
-    if not plans:
-        kind = "snapshot" if to else "run"
-        raise InputError(f"no {kind} {wanted} stands on these hosts", mend="see ./inv snapshots.list")
     for plan in plans:
         later = [
             snapshot
@@ -136,7 +133,7 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
     for snapshot in plan.snapshots:
         host.writer.undo(snapshot, force=force)
     host.give_back_images(plan.snapshots[-1])
-    well = host.bring_up(plan.restarts, heed_stop=False)
+    well = host.bring_up(plan.restarts, undoing=True)
     emit(events.StepUndone(
         host=host.name, steps=tuple(snapshot.step for snapshot in plan.snapshots), snapshot=plan.snapshots[-1].id, paths=plan.paths,
         why="the operator asked for it", ok=well, seconds=time.monotonic() - begin,
@@ -147,14 +144,7 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
 
 def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink) -> dict[str, bool]:
     """Watches the services that were brought up; a host is well when none of its probes failed."""
-    # A check of the old stack may take its whole interval for a first verdict, so "starting" is no failure here.
-    probes = {
-        host.name: tuple(
-            Probe("container", f"container:{service}", service, {"may_start": True})
-            for service in dict.fromkeys([*(r.service for r in plans[host.name].restarts), *host.plan.images])
-        )
-        for host in hosts
-    }
+    probes = {host.name: back_again(host.plan.images, plans[host.name].restarts) for host in hosts}
     steps = ("rollback",)
     told = tuple(host.name for host in hosts)
     emit(events.GateStarted(steps=steps, hosts=told, gate=GATE, probes=sum(map(len, probes.values())), after="undo"))

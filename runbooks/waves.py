@@ -6,6 +6,7 @@ healthy (docs/measurements.md has both, measured). Here the first that fails end
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -16,6 +17,22 @@ from inventory.link import Reply
 
 SLACK_S = 60.0
 """Seconds that a command may take besides the wait for health: stopping (10 s by default) and creating."""
+# $1 project, $2 service, $3 seconds, $4 a check's words, each ended by NUL, in base64, or nothing: then the engine's own
+# verdict is waited for, $5 SERVICE=COUNT or nothing, then the words of `docker compose`. One line: each word of a
+# journalled command is one.
+#
+# Two commands, since neither alone will do (docs/decisions/0003): the first creates the container among its dependencies,
+# so that its configuration has the hash that a plain `up` would give it, and starts nothing; the second, which no longer
+# looks at that hash, starts this service alone.
+UP = (
+    'project=$1 service=$2 limit=$3 check=$4 scale=$5; shift 5; set -- "$@" up --no-build --pull never ${scale:+--scale "$scale"}; '
+    'wait="--wait --wait-timeout $limit"; [ -z "$check" ] || wait=; '
+    '"$@" --no-start -- "$service" && "$@" -d --no-deps --no-recreate $wait -- "$service" || exit; [ -n "$check" ] || exit 0; '
+    'end=$(($(date +%s) + limit)); while :; do ok=1; ids=$(docker ps -q --filter "label=com.docker.compose.project=$project" '
+    '--filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False); [ -n "$ids" ] || ok=0; '
+    'for id in $ids; do printf %s "$check" | base64 -d | xargs -0 timeout 10 docker exec "$id" >/dev/null 2>&1 || ok=0; done; '
+    '[ $ok = 0 ] || exit 0; [ "$(date +%s)" -lt "$end" ] || { echo "$service does not answer"; exit 1; }; sleep 0.3; done'
+)
 
 
 class Executor(Protocol):
@@ -26,11 +43,16 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Wave:
-    """One service to bring up: how long it may take to get healthy, and the scale that it keeps (None: one)."""
+    """One service to bring up: how long it may take to get healthy, and the scale that it keeps (None: one).
+
+    `answers`: a check's words; then the service counts as up when this succeeds in all its containers, and the engine's
+    own verdict, which may take a whole interval or may not exist, is not waited for.
+    """
 
     service: str
     wait_s: float
     scale: int | None = None
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +86,7 @@ def bring_up(
 
 
 def command(compose: Compose, wave: Wave) -> tuple[str, ...]:
-    """The Compose command of one wave: this service alone, from images that are there, until it is healthy."""
-    scale = () if wave.scale is None else ("--scale", f"{wave.service}={wave.scale}")
-    wait = ("--wait", "--wait-timeout", str(ceil(wave.wait_s)))
-    return compose.argv("up", "-d", "--no-deps", "--no-build", "--pull", "never", *scale, *wait, "--", wave.service)
+    """The command of one wave: this service alone, from images that are there, until it is healthy or answers."""
+    check = base64.b64encode("".join(f"{word}\0" for word in wave.answers).encode()).decode()
+    scale = "" if wave.scale is None else f"{wave.service}={wave.scale}"
+    return ("sh", "-c", UP, "sh", compose.name, wave.service, str(ceil(wave.wait_s)), check, scale, *compose.argv())

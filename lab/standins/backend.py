@@ -1,7 +1,8 @@
 """The stand-in for the platform's backend: it really uses PostgreSQL (a pool, a table) and Redis (a counter).
 
 Crashes when what it needs at start is absent, and logs each failed connection attempt. A drill may set the Redis key
-`drill:fail_after_s` before a restart: this process, started then, answers /health with 503 from that many seconds on.
+`drill:fail_after_s` before a restart: the next process, and only that one, answers /health with 503 from that many
+seconds on.
 """
 
 import os
@@ -31,12 +32,13 @@ def main() -> None:
         standin.fail(database, error)
     counter = redis.Redis.from_url(cache, socket_timeout=3)
     try:
-        limit = counter.get("drill:fail_after_s")
+        counter.ping()
     except redis.RedisError as error:
         standin.fail(cache, error)
     for variable in ("LOGSTASH_URL", "APM_SERVER_URL"):
         standin.require(os.environ.get(variable, ""))
     startup.wait("backend")
+    limit = counter.getdel("drill:fail_after_s")
     # Transaction pooling allows no prepared statement that outlives its transaction in older poolers: none is made.
     pool = psycopg_pool.ConnectionPool(database, min_size=2, max_size=10, timeout=5, kwargs={"prepare_threshold": None})
     fails_at = time.monotonic() + float(limit) if limit else None

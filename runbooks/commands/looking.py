@@ -109,7 +109,14 @@ def history(
 
 def summary(data: Any) -> str:
     """The short fields of a journal entry."""
-    parts = [f"{key}={value}" for key, value in data.items() if isinstance(value, (str, int)) and len(str(value)) <= 80]
+    words = data.get("argv")
+    if isinstance(words, list):
+        return " ".join(["...", *map(str, words[-3:])])
+    parts = [
+        f"{key}={value}"
+        for key, value in data.items()
+        if key not in ("who", "restarts", "compose") and isinstance(value, (str, int))
+    ]
     return " ".join(parts)
 
 

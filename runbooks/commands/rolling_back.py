@@ -21,18 +21,21 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
     """
     if run and to:
         raise InputError("are two ways to say the same", key="--run, --to", mend="name one of them")
-    store = Store()
+    store, chosen = Store(), run
     try:
         if not environment:
             last = last_run(store, run)
             if last is None:
                 raise InputError("there is no run to undo", mend="name the environment: --env staging")
-            environment, run = last.environment, run or (None if to else last.id)
+            environment, chosen = last.environment, None if to else last.id
         with session.opened(environment, folder, limit, out.mask) as opened:
-            what, plans = undo.survey(opened, run=run, to=to)
+            what, plans = undo.survey(opened, run=chosen, to=to)
             for name, error in opened.errors.items():
                 error.host = error.host or name
                 out.error(error)
+            if not plans and (run or to):
+                kind = "snapshot" if to else "run"
+                raise InputError(f"no {kind} {what} stands on these hosts", mend="see ./inv snapshots.list")
             if not plans:
                 out.show(f"nothing to undo on {environment}")
                 out.document({"run": None, "outcome": "nothing", "code": exit_code(opened.errors, opened.links)})
@@ -52,7 +55,7 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
 def last_run(store: Store, run: str | None) -> RunRecord | None:
     """The last run that this operator made and that wrote something, or the named one. Production must be named."""
     who = session.operator()
-    undone = {record.undoes for record in store.runs(limit=1000) if record.undoes}
+    undone = {record.undoes for record in store.runs(limit=1000) if record.undoes and "undone" in record.hosts.values()}
     for record in store.runs(limit=1000):
         if record.kind != "migrate" or (run and record.id != run):
             continue
