@@ -45,6 +45,8 @@ ABOUT = {
     "no-start": "only the hosts and their engines, not the platform on them",
     "purge": "also the images and the seed that all checkouts share",
     "command": "what to run there instead of a shell",
+    "colds": "how many cold starts before and after",
+    "scale": "multiplies the start-up times of the stand-ins",
     "fast": "only what needs no Docker (under a minute)",
     "lint": "also format, style, types and the import contract (default)",
     "select": "only these tests: a path, as pytest takes it",
@@ -274,15 +276,12 @@ def lab_down(_context: Context, purge: bool = False) -> None:
     finish(lambda out: commands.down(out, purge=purge))
 
 
-@task(
-    auto_shortflags=False,
-    help={"json": ABOUT["json"], "full": "the longer form: 5 cold starts each, three scales; hours"},
-)
-def demo(_context: Context, json: bool = False, full: bool = False) -> None:
+@task(auto_shortflags=False, help=about("json", "colds", "scale"))
+def demo(_context: Context, json: bool = False, colds: int = 1, scale: float = 1.0) -> None:
     """Migrate phase 1 on practice hosts for real, show figures before and after, roll back, prove the bytes."""
     from lab import demo as story
 
-    finish(lambda out: story.demo(out, full=full), as_json=json)
+    finish(lambda out: story.demo(out, colds=colds, scale=scale), as_json=json)
 
 
 @task(auto_shortflags=False, help=about("fast", "lint", "select"))

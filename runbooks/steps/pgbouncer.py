@@ -156,10 +156,12 @@ def room(
     if not moves:
         return []
     wanted: dict[str, str] = {}
-    clients = number(pooler.setting("max_client_conn"), USUAL_CLIENTS)
-    if clients < settings["max_client_conn"]:
-        wanted["max_client_conn"] = str(settings["max_client_conn"])
     most, assumed = max_connections(facts)
+    clients = number(pooler.setting("max_client_conn"), USUAL_CLIENTS)
+    # Who is connected to the database today will be a client too, so the promised number comes on top of them.
+    room_for = settings["max_client_conn"] + most
+    if clients < room_for:
+        wanted["max_client_conn"] = str(room_for)
     pairs = {(move.login.database or move.login.user, move.login.user) for move in moves if move.login} or {("", "")}
     direct = sum(DIRECT for entry in kept if entry.what == "database_url")
     fits = max(1, (most - RESERVED - number(pooler.setting("reserve_pool_size"), 0) - direct) // len(pairs))
@@ -186,7 +188,7 @@ def room(
     ) == 0:
         wanted["max_prepared_statements"] = "200"
     reasons = {
-        "max_client_conn": "room for many clients on few server connections",
+        "max_client_conn": f"{settings['max_client_conn']} clients besides the {most} that the database itself can have",
         "default_pool_size": f"{len(pairs)} pool(s), {direct} direct and {RESERVED} reserved connections fit under max_connections {most}",
         "ignore_startup_parameters": "JDBC and others send extra_float_digits at start",
         "max_prepared_statements": "drivers prepare statements, which transaction mode allows only so",
