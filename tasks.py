@@ -47,6 +47,7 @@ ABOUT = {
     "command": "what to run there instead of a shell",
     "colds": "how many cold starts before and after",
     "scale": "multiplies the start-up times of the stand-ins",
+    "picture": "keep what the screen showed in this file, as SVG",
     "fast": "only what needs no Docker (under a minute)",
     "lint": "also format, style, types and the import contract (default)",
     "select": "only these tests: a path, as pytest takes it",
@@ -276,12 +277,12 @@ def lab_down(_context: Context, purge: bool = False) -> None:
     finish(lambda out: commands.down(out, purge=purge))
 
 
-@task(auto_shortflags=False, help=about("json", "colds", "scale"))
-def demo(_context: Context, json: bool = False, colds: int = 1, scale: float = 1.0) -> None:
+@task(auto_shortflags=False, help=about("json", "colds", "scale", "picture"))
+def demo(_context: Context, json: bool = False, colds: int = 1, scale: float = 1.0, picture: str = "") -> None:
     """Migrate phase 1 on practice hosts for real, show figures before and after, roll back, prove the bytes."""
     from lab import demo as story
 
-    finish(lambda out: story.demo(out, colds=colds, scale=scale), as_json=json)
+    finish(lambda out: story.demo(out, colds=colds, scale=scale, picture=picture), as_json=json)
 
 
 @task(auto_shortflags=False, help=about("fast", "lint", "select"))

@@ -35,13 +35,19 @@ PUT = 'cat >"$1" && cd "$2" && docker compose up -d --no-build --pull never >/de
 SETTLE_LIMIT_S = 240.0
 
 
-def demo(out: Output, *, colds: int = 1, scale: float = 1.0) -> int:
+def demo(out: Output, *, colds: int = 1, scale: float = 1.0, picture: str = "") -> int:
     """Tells the whole story; returns 0 when it went as it should.
 
     `colds`: cold starts before and after. `scale`: of the stand-ins' start-up times.
     """
     with progress.bars() as tell:
         hosts.up(tell, scale=scale)
+    with out.pictured(picture, "./inv demo"):
+        return story(out, colds, scale)
+
+
+def story(out: Output, colds: int, scale: float) -> int:
+    """What happens, on hosts that are up."""
     with session.opened(ENVIRONMENT, FOLDER, None, out.mask) as opened:
         found, state = before(opened, out, colds)
         code = during(opened, out, found, scale)

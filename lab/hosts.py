@@ -77,7 +77,7 @@ def identity(state: LabState) -> dict[str, int]:
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    state.folder.mkdir(mode=0o700, exist_ok=True)
+    state.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = state.folder / "ports.json"
     if stamp.exists():
         return {str(host): int(port) for host, port in json.loads(stamp.read_text()).items()}

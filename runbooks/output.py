@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from inventory.errors import Refused, RunbookError
+from inventory.errors import InputError, Refused, RunbookError
 from inventory.secrets import Mask
 from runbooks.screen import console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+PICTURE_WIDTH = 120
 
 
 class Output:
@@ -29,7 +33,7 @@ class Output:
                 self.mask.hide(part) if isinstance(part, str) else part,
                 style=style or None,
                 markup=False,
-                soft_wrap=True,
+                soft_wrap=not self.console.record,
             )
 
     def document(self, found: Any) -> None:
@@ -45,6 +49,21 @@ class Output:
     def error(self, error: RunbookError) -> None:
         """One line about what is wrong and the mend."""
         self.errors.print(self.mask.hide(f"error: {error}"), style="red", markup=False, soft_wrap=True)
+
+    @contextmanager
+    def pictured(self, path: str, title: str) -> Iterator[None]:
+        """Keeps what is shown within as a picture (SVG) too; nothing for an empty path. Raises InputError."""
+        if not path:
+            yield
+            return
+        self.console.record, self.console.width = True, PICTURE_WIDTH
+        yield
+        try:
+            self.console.save_svg(path, title=title)
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror}", path=path, mend="name a file in a folder of yours"
+            ) from None
 
     def confirm(self, question: str) -> None:
         """Asks before something is changed. Raises Refused for a no, and where nobody can answer."""

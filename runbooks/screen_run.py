@@ -37,7 +37,9 @@ class RunScreen:
                 teller(event)
 
     def _say(self, text: str, style: str = "") -> None:
-        self._console.print(self._mask.hide(text), style=style or None, markup=False, soft_wrap=True)
+        self._console.print(
+            self._mask.hide(text), style=style or None, markup=False, soft_wrap=not self._console.record
+        )
 
     def _run_started(self, event: events.RunStarted) -> None:
         what = f"phase {event.phase}" if event.kind == "migrate" else event.phase

@@ -1,0 +1,138 @@
+"""Practice hosts of the tests' own, with quick stand-ins: brought up once, taken down at the end. Images stay cached.
+
+A machine where no Docker engine answers and none can be installed runs the rest: the reason is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inventory import connection, inventory
+from inventory.errors import RunbookError
+from inventory.link import Link
+from inventory.secrets import Mask
+from lab import hosts
+from lab.state import PROJECT_DIR, LabState
+from runbooks import book
+
+ROOT = Path(__file__).resolve().parents[2]
+SCALE = 0.1
+"""Of the stand-ins' start-up times: the order stays, the waiting goes."""
+FILES = (
+    'cd "$1" && find . -type f | sort | while read -r path; do sha256sum "$path"; stat -c \'%a %U %G\' "$path"; done'
+)
+IMAGES = "cd \"$1\" && docker inspect -f '{{.Name}} {{.Image}}' $(docker compose ps -aq) | sort"
+DRY_RUN = 'cd "$1" && docker compose --progress plain up --dry-run --no-start 2>&1 | grep -c Recreate'
+DRILL = 'cd "$1" && docker compose exec -T redis sh -c "redis-cli -a \\"\\$REDIS_PASSWORD\\" set drill:fail_after_s $2" 2>/dev/null'
+SETTLED = 'until [ -z "$(docker ps -q --filter health=starting)" ]; do sleep 0.5; done'
+GATE = {"window": "6s", "interval": "1s"}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one command of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Practice:
+    """One practice host: a link as an operator has it, and what a test asks of it."""
+
+    name: str
+    link: Link
+
+    def state(self) -> tuple[str, str]:
+        """Bytes, mode and owner of every file, and the image of every container."""
+        return self.sh(FILES), self.sh(IMAGES)
+
+    def sh(self, program: str, *args: str, data: bytes = b"") -> str:
+        return self.link.run(program, PROJECT_DIR, *args, data=data, timeout_s=180.0).text
+
+    def settle(self) -> None:
+        """Waits until the engine has a verdict about every service."""
+        self.sh(SETTLED)
+
+    def drill(self, seconds: float) -> None:
+        """The backend that starts next turns unhealthy after so long."""
+        assert self.sh(DRILL, str(seconds)).strip() == "OK"
+
+    def would_recreate(self) -> int:
+        """How many containers a plain `up` would recreate."""
+        return int(self.sh(DRY_RUN))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[LabState]:
+    """All practice hosts, with the platform on them; a checkout's own are left alone."""
+    state = LabState(ROOT / ".lab" / "tests")
+    try:
+        hosts.up(lambda *_: None, scale=SCALE, state=state)
+    except RunbookError as error:
+        if "cannot" in str(error) or "needs root" in str(error):
+            pytest.skip(f"no practice hosts here: {error}")
+        raise
+    yield state
+    hosts.down(lambda *_: None, state=state)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped inventories, for the tests' own hosts, with a short gate."""
+    made = tmp_path_factory.mktemp("inventory")
+    for name in ("staging", "production", "lab"):
+        text = (ROOT / "inventory" / f"{name}.yml").read_text()
+        text = text.replace(".lab/ssh_config", str(LabState(ROOT / ".lab" / "tests").ssh_config))
+        text = text.replace("project_dir: /srv", f"gate: {json.dumps(GATE)}\n{indent(text)}project_dir: /srv")
+        (made / f"{name}.yml").write_text(text)
+    return made
+
+
+def indent(text: str) -> str:
+    line = next(line for line in text.splitlines() if line.strip().startswith("project_dir: /srv") and "#" not in line)
+    return line[: len(line) - len(line.lstrip())]
+
+
+@pytest.fixture(scope="session")
+def inv(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Callable[..., Ran]:
+    """Runs a task as an operator types it, with a store and state of the tests' own."""
+    state = tmp_path_factory.mktemp("state")
+
+    def run(*words: str, environment: dict[str, str] | None = None, data: str = "") -> Ran:
+        own = {"RUNBOOK_STATE": str(state), "XDG_STATE_HOME": str(state)}
+        argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+        done = subprocess.run(
+            argv, cwd=ROOT, env={**os.environ, **own, **(environment or {})}, input=data, capture_output=True, text=True,
+            check=False, timeout=600,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def staging(lab: LabState, folder: Path) -> Iterator[dict[str, Practice]]:
+    """The practice hosts of staging by their names."""
+    found = {}
+    for host in inventory.load("staging", folder, book.declared()).hosts:
+        found[host.name] = Practice(host.name, connection.connect(host, Mask()))
+    for each in found.values():
+        each.settle()
+    yield found
+    for each in found.values():
+        each.link.close()
