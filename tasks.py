@@ -40,7 +40,7 @@ ABOUT = {
     "count": "how many of the newest events",
     "keep": "how many undone snapshots to keep",
     "watch": "again and again, until Ctrl-C",
-    "host": "a practice host (default staging-1), or for adopt [user@]host[:port]",
+    "host": "a practice host, or for adopt [user@]host[:port]",
     "write": "write the entry as a new environment's file",
     "no-start": "only the hosts and their engines, not the platform on them",
     "purge": "also the images and the seed that all checkouts share",
@@ -92,9 +92,9 @@ def finish(work: Callable[[Output], int], *, as_json: bool = False, yes: bool = 
     raise SystemExit(code)
 
 
-def split(words: Iterable[str]) -> tuple[str, ...]:
+def split(words: Iterable[str] | None) -> tuple[str, ...]:
     """Options that may be given again or with commas."""
-    return tuple(part.strip() for word in words for part in str(word).split(",") if part.strip())
+    return tuple(part.strip() for word in words or () for part in str(word).split(",") if part.strip())
 
 
 def folder(path: str) -> Path | None:
@@ -104,16 +104,16 @@ def folder(path: str) -> Path | None:
 
 @task(iterable=["file", "step", "tags"], auto_shortflags=False, help=about(
     "phase", "env", "file", "inventory", "limit", "step", "tags", "out", "json", "patch", "show-secrets"))  # fmt: skip
-def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] = (), inventory: str = "", limit: str = "",
-         step: Iterable[str] = (), tags: Iterable[str] = (), out: str = "", json: bool = False, patch: bool = False,
+def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] | None = None, inventory: str = "", limit: str = "",
+         step: Iterable[str] | None = None, tags: Iterable[str] | None = None, out: str = "", json: bool = False, patch: bool = False,
          show_secrets: bool = False) -> None:  # fmt: skip
     """Show what a phase would change; changes nothing. Exit code 2: there are changes."""
     from runbooks.commands import planning
     from runbooks.commands.choice import Choice
 
-    choice = Choice(phase, env, folder(inventory), limit or None, tuple(step), split(tags))
+    choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
     finish(
-        lambda to: planning.plan(to, choice, files=tuple(file), keep=out, patch=patch, show_secrets=show_secrets),
+        lambda to: planning.plan(to, choice, files=tuple(file or ()), keep=out, patch=patch, show_secrets=show_secrets),
         as_json=json,
     )
 
@@ -122,13 +122,13 @@ def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] 
     "phase", "env", "inventory", "plan", "limit", "step", "tags", "serial", "check", "diff", "yes", "accept-risk",
     "resume", "json"))  # fmt: skip
 def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = "", plan: str = "", limit: str = "",
-            step: Iterable[str] = (), tags: Iterable[str] = (), serial: str = "", check: bool = False, diff: bool = False,
+            step: Iterable[str] | None = None, tags: Iterable[str] | None = None, serial: str = "", check: bool = False, diff: bool = False,
             yes: bool = False, accept_risk: str = "medium", resume: bool = False, json: bool = False) -> None:  # fmt: skip
     """Carry a phase out on an environment: each step proven, gated, and undone where its gate fails."""
     from runbooks.commands import migrating
     from runbooks.commands.choice import Choice
 
-    choice = Choice(phase, env, folder(inventory), limit or None, tuple(step), split(tags))
+    choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
     how = migrating.How(serial, check, diff, accept_risk, plan, resume)
     finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes)
 
@@ -262,7 +262,7 @@ def lab_status(_context: Context, json: bool = False) -> None:
 
 
 @task(name="ssh", positional=["host"], auto_shortflags=False, help=about("host", "command"))
-def lab_ssh(_context: Context, host: str = "staging-1", command: str = "") -> None:
+def lab_ssh(_context: Context, host: str, command: str = "") -> None:
     """Open a shell on a practice host."""
     from lab import commands
 

@@ -76,9 +76,13 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
         else:
             values = quick_start(service, facts, settings)
             if values:
-                operations.append(
-                    SetHealthCheck(service.name, values, "the first check need not wait a whole interval")
+                quick = "start_interval" in values
+                reason = (
+                    "the first check need not wait a whole interval"
+                    if quick
+                    else "failures while it starts do not count"
                 )
+                operations.append(SetHealthCheck(service.name, values, reason))
                 words = ", ".join(f"{name} {value}" for name, value in values.items())
                 altered[service.name] = ("start_interval", "none", "not needed", words)
             else:

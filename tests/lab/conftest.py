@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -98,14 +99,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("staging", "production", "lab"):
         text = (ROOT / "inventory" / f"{name}.yml").read_text()
         text = text.replace(".lab/ssh_config", str(LabState(ROOT / ".lab" / "tests").ssh_config))
-        text = text.replace("project_dir: /srv", f"gate: {json.dumps(GATE)}\n{indent(text)}project_dir: /srv")
+        text = re.sub(r"(?m)^( +)(project_dir: )", rf"\1gate: {json.dumps(GATE)}\n\1\2", text)
         (made / f"{name}.yml").write_text(text)
     return made
-
-
-def indent(text: str) -> str:
-    line = next(line for line in text.splitlines() if line.strip().startswith("project_dir: /srv") and "#" not in line)
-    return line[: len(line) - len(line.lstrip())]
 
 
 @pytest.fixture(scope="session")
