@@ -8,7 +8,7 @@ import pytest
 
 from lab import hosts
 from lab.state import LabState
-from tests.lab.conftest import ROOT, Practice, Ran
+from tests.lab.conftest import GATE, ROOT, Practice, Ran
 
 pytestmark = pytest.mark.lab
 Inv = Callable[..., Ran]
@@ -46,78 +46,56 @@ def secret() -> str:
     return next(line.partition("=")[2] for line in lines if line.startswith("POSTGRES_PASSWORD="))
 
 
-@pytest.mark.parametrize("after_s", [0, 3], ids=["at once", "inside the window"])
+@pytest.mark.parametrize(("after_s", "window"), [(4, "10s"), (20, "30s")], ids=["soon", "20 s into the window"])
 def test_a_service_that_turns_unhealthy_after_the_change_is_caught_and_everything_is_as_before(
-    inv: Inv, folder, staging: dict[str, Practice], after_s: float
+    inv: Inv, folder, staging: dict[str, Practice], tmp_path, after_s: float, window: str
 ) -> None:
     host = staging["staging-1"]
     host.settle()
     before = host.state()
     host.drill(after_s)
-    ran = inv(
-        "migrate",
-        "--phase",
-        "1",
-        "--env",
-        "staging",
-        "--inventory",
-        str(folder),
-        "--limit",
-        "staging-1",
-        "--yes",
-        "--json",
-    )
+    text = (folder / "staging.yml").read_text().replace(GATE["window"], window)
+    (tmp_path / "staging.yml").write_text(text)
+    words = ("--phase", "1", "--env", "staging", "--inventory", str(tmp_path), "--limit", "staging-1")
+    ran = inv("migrate", *words, "--yes", "--json", "--tags", "health,conditions")
     assert ran.code == 3, ran.err
     assert ran.document["outcome"] == "gate failed"
     assert ran.document["hosts"] == {"staging-1": "undone"}
+    failing = [each for event in ran.document["events"] if event["event"] == "gate_round" for each in event["failing"]]
+    assert {each["probe"] for each in failing} == {"health:backend"}
     assert host.state() == before
     assert host.would_recreate() == 0
 
 
-def test_a_kept_plan_is_carried_out_once_the_world_is_the_same_and_refused_when_it_changed(
+def test_a_kept_plan_is_carried_out_and_everything_rolled_back_byte_for_byte(
     inv: Inv, folder, staging: dict[str, Practice], tmp_path
-) -> None:
-    host = staging["staging-1"]
-    host.settle()
-    kept = tmp_path / "plan.json"
-    words = ("--phase", "1", "--env", "staging", "--inventory", str(folder), "--limit", "staging-1")
-    assert inv("plan", *words, "--out", str(kept)).code == 2
-    assert kept.stat().st_mode & 0o777 == 0o600
-    assert secret() not in kept.read_text()
-    host.sh('cd "$1" && cp docker-compose.yml /tmp/kept && printf "# by hand\\n" >> docker-compose.yml')
-    ran = inv("migrate", "--plan", str(kept), "--inventory", str(folder), "--yes")
-    assert ran.code == 4
-    assert "the world has changed since the plan was made: staging-1" in ran.err
-    host.sh('cd "$1" && cat /tmp/kept > docker-compose.yml && rm /tmp/kept')
-    before = host.state()
-    ran = inv("migrate", "--plan", str(kept), "--inventory", str(folder), "--yes")
-    assert ran.code == 0, ran.err + ran.out
-    assert host.state() != before
-    assert host.would_recreate() == 0
-    assert inv("rollback", "--inventory", str(folder), "--yes").code == 0
-    assert host.state() == before
-
-
-def test_migrate_and_rollback_end_byte_for_byte_where_they_began(
-    inv: Inv, folder, staging: dict[str, Practice]
 ) -> None:
     for host in staging.values():
         host.settle()
     before = {name: host.state() for name, host in staging.items()}
+    kept = tmp_path / "plan.json"
     words = ("--phase", "1", "--env", "staging", "--inventory", str(folder))
+    assert inv("plan", *words, "--out", str(kept)).code == 2
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert secret() not in kept.read_text()
 
-    ran = inv("migrate", *words, "--yes", "--serial", "100%")
+    one = staging["staging-1"]
+    one.sh('cd "$1" && cp -p docker-compose.yml /tmp/kept && printf "# by hand\\n" >> docker-compose.yml')
+    ran = inv("migrate", "--plan", str(kept), "--inventory", str(folder), "--yes")
+    assert ran.code == 4
+    assert "the world has changed since the plan was made: staging-1" in ran.err
+    one.sh('cd "$1" && cp -p /tmp/kept docker-compose.yml && rm /tmp/kept')
+
+    ran = inv("migrate", "--plan", str(kept), "--inventory", str(folder), "--yes", "--serial", "100%")
     assert ran.code == 0, ran.err + ran.out
     assert secret() not in ran.out + ran.err
-    for host in staging.values():
-        assert host.would_recreate() == 0
+    assert [host.would_recreate() for host in staging.values()] == [0, 0]
 
     again = inv("migrate", *words, "--yes")
     assert again.code == 0
     assert "there was nothing to do" in again.out
     assert inv("plan", *words).code == 0
     assert inv("health", "--env", "staging", "--inventory", str(folder)).code == 0
-
     status = inv("status", "--env", "staging", "--inventory", str(folder), "--json").document
     assert [len(host["applied"]) for host in status["hosts"]] == [2, 2]
     assert [host["drift"] for host in status["hosts"]] == [[], []]
@@ -125,19 +103,36 @@ def test_migrate_and_rollback_end_byte_for_byte_where_they_began(
     back = inv("rollback", "--inventory", str(folder), "--yes")
     assert back.code == 0, back.err + back.out
     assert {name: host.state() for name, host in staging.items()} == before
-    twice = inv("rollback", "--inventory", str(folder), "--yes")
-    assert twice.code in (0, 1)
+    twice = inv("rollback", "--env", "staging", "--inventory", str(folder), "--yes")
+    assert (twice.code, "nothing to undo" in twice.out) == (0, True)
     assert {name: host.state() for name, host in staging.items()} == before
 
 
-def test_rollback_refuses_a_file_that_was_changed_since_unless_forced(
-    inv: Inv, folder, staging: dict[str, Practice]
+def test_an_unreachable_host_does_not_stop_the_others_and_drift_stops_a_rollback(
+    inv: Inv, folder, staging: dict[str, Practice], tmp_path
 ) -> None:
     host = staging["staging-1"]
     host.settle()
     before = host.state()
+    text = (folder / "staging.yml").read_text().replace("staging-2:", "staging-2: {ansible_port: 1}")
+    (tmp_path / "staging.yml").write_text(text)
+    ran = inv(
+        "migrate",
+        "--phase",
+        "1",
+        "--env",
+        "staging",
+        "--inventory",
+        str(tmp_path),
+        "--yes",
+        "--json",
+        "--tags",
+        "health",
+    )
+    assert ran.code == 5, ran.err
+    assert ran.document["hosts"] == {"staging-1": "changed", "staging-2": "failed"}
+
     words = ("--env", "staging", "--inventory", str(folder), "--limit", "staging-1")
-    assert inv("migrate", "--phase", "1", *words, "--yes", "--tags", "health").code == 0
     host.sh('cd "$1" && printf "# by hand\\n" >> docker-compose.yml')
     drift = inv("status", *words, "--json").document["hosts"][0]["drift"]
     assert [path.rsplit("/", 1)[1] for path in drift] == ["docker-compose.yml"]
@@ -165,15 +160,6 @@ def test_a_baseline_that_does_not_hold_is_refused_before_anything_is_written(
     assert "postgres does not run as its files say" in ran.out
     assert host.state() == changed
     host.sh('cd "$1" && cp -p /tmp/kept docker-compose.yml && rm /tmp/kept')
-
-
-def test_an_unreachable_host_does_not_stop_the_others(inv: Inv, folder, staging: dict[str, Practice], tmp_path) -> None:
-    text = (folder / "staging.yml").read_text().replace("staging-2:", "staging-2: {ansible_port: 1}")
-    (tmp_path / "staging.yml").write_text(text)
-    ran = inv("migrate", "--phase", "1", "--env", "staging", "--inventory", str(tmp_path), "--yes", "--json")
-    assert ran.code == 5, ran.err
-    assert ran.document["hosts"] == {"staging-1": "changed", "staging-2": "failed"}
-    assert inv("rollback", "--env", "staging", "--inventory", str(folder), "--yes").code == 0
 
 
 def test_one_lock_at_a_time(inv: Inv, folder, staging: dict[str, Practice]) -> None:
