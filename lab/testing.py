@@ -49,7 +49,8 @@ def check() -> int:
         ["ruff", "check", "."],
         ["mypy", *PACKAGES, "tasks.py"],
         ["lint-imports", "--no-cache"],
-        ["shellcheck", "inv", ".ci/run", *scripts],
+        ["shellcheck", "--shell=sh", "inv", *scripts],
+        ["shellcheck", ".ci/run"],
     )
     for words in checks:
         code = call(words, os.environ)
