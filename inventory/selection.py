@@ -6,24 +6,39 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Any
 
 from inventory.errors import InputError
 from inventory.model import Inventory
 
+LONGEST = 100_000
+"""Groups of a graph, a group once for each way to it."""
+
+
+_SUBSCRIPT = re.compile(r"([^~].*)\[(-?[0-9]{1,6})(?:([:-])([0-9]{0,6}))?\]\Z")
+
 
 def limit(inventory: Inventory, pattern: str | None) -> Inventory:
     """The inventory with only the hosts that a pattern selects, in their order. Raises InputError when none is left.
 
-    Parts are split by commas or colons; `!` takes away, `&` keeps only; each is a host, a group or a glob.
+    Parts are split by commas or colons; `!` takes away, `&` keeps only; each is a host, a group, a glob, a `~` with a
+    regular expression, or one of the first two with a part of its hosts: `web[0]`, `web[1:3]`.
     """
     if not pattern:
         return inventory
     parts = [part.strip() for part in re.split(r"[,:](?![^\[]*\])", pattern) if part.strip()]
+    if not parts:
+        # Perhaps an empty variable of a script: that must not come to mean every host.
+        raise InputError(f"--limit {pattern!r} names nothing", path=inventory.path, mend="see ./inv inventory.graph")
     chosen = {host.name for host in inventory.hosts} if all(part[0] in "!&" for part in parts) else set()
     for part in sorted(parts, key=lambda word: "&!".find(word[0])):
-        names = matching(inventory, part.lstrip("!&"))
+        word = part.lstrip("!&")
+        if not word:
+            raise InputError(
+                f"--limit {pattern}: {part} names nothing", path=inventory.path, mend="see ./inv inventory.graph"
+            )
+        names = matching(inventory, word)
         chosen = chosen - names if part[0] == "!" else chosen & names if part[0] == "&" else chosen | names
     hosts = tuple(host for host in inventory.hosts if host.name in chosen)
     if not hosts:
@@ -33,10 +48,19 @@ def limit(inventory: Inventory, pattern: str | None) -> Inventory:
 
 def matching(inventory: Inventory, word: str) -> set[str]:
     """The hosts that one word names. Raises InputError, with "did you mean", when it names nothing."""
+    part = _SUBSCRIPT.match(word)
+    if part:
+        chosen = matching(inventory, part[1])
+        ordered = [host.name for host in inventory.hosts if host.name in chosen]
+        first = int(part[2])
+        last = first if part[3] is None else int(part[4] or len(ordered))
+        return set(ordered[first:][:1] if first == last else ordered[first : last + 1])
+    try:
+        fits = re.compile(word[1:]).match if word[0] == "~" else re.compile(translate(word)).match
+    except re.error as error:
+        raise InputError(f"{word} is no pattern: {error}", path=inventory.path, mend="mend the pattern") from None
     found = {
-        host.name
-        for host in inventory.hosts
-        if word == "all" or fnmatchcase(host.name, word) or any(fnmatchcase(group, word) for group in host.groups)
+        host.name for host in inventory.hosts if word == "all" or any(fits(name) for name in (host.name, *host.groups))
     }
     if not found and word not in inventory.groups:
         names = [host.name for host in inventory.hosts] + list(inventory.groups)
@@ -51,15 +75,20 @@ def graph(inventory: Inventory) -> Iterator[str]:
     """The lines of `ansible-inventory --graph`."""
     names = {host.name for host in inventory.hosts}
 
+    left = LONGEST
+
     def walk(group: str, depth: int) -> Iterator[str]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise InputError("its groups are a graph too large to draw", path=inventory.path, mend="nest less")
         yield "  |" * (depth - 1) + ("  |--" if depth else "") + f"@{group}:"
         children, hosts = inventory.groups.get(group, ((), ()))
-        for child in sorted(children):
+        for child in children:
             yield from walk(child, depth + 1)
-        for host in hosts:
-            if host in names and (
-                group != "all" or not any(host in entry[1] for name, entry in inventory.groups.items() if name != "all")
-            ):
+        # The hosts of `all` itself stand in `ungrouped` or in a group of theirs.
+        for host in hosts if group != "all" else ():
+            if host in names:
                 yield "  |" * depth + f"  |--{host}"
 
     yield from walk("all", 0)
@@ -70,15 +99,14 @@ def as_list(inventory: Inventory) -> dict[str, Any]:
     found: dict[str, Any] = {
         "_meta": {"hostvars": {host.name: dict(host.variables) for host in inventory.hosts if host.variables}}
     }
+    names = {host.name for host in inventory.hosts}
     for name, (children, hosts) in inventory.groups.items():
         entry: dict[str, Any] = {}
-        if name == "all":
-            entry["children"] = ["ungrouped", *sorted(child for child in children if child != "ungrouped")]
-        else:
-            if children:
-                entry["children"] = list(children)
-            if hosts:
-                entry["hosts"] = list(hosts)
+        if children:
+            entry["children"] = list(children)
+        chosen = [host for host in hosts if host in names]
+        if chosen and name != "all":
+            entry["hosts"] = chosen
         if entry:
             found[name] = entry
     return found

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -20,7 +22,9 @@ EXPANDED = 200_000
 """Nodes after aliases are written out: what keeps an alias bomb from being expanded."""
 BOM = b"\xef\xbb\xbf"
 
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+|0[0-7_]+)\Z")
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0o[0-7_]*[0-7]|0x[0-9a-fA-F_]*[0-9a-fA-F]|0b[01_]*[01]|0[0-7_]+)\Z")
+LONGEST = 400
+"""Characters of a number; what is longer is text, as Python refuses to read numbers without bound."""
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _STEEP = re.compile(r"(?m)^ {200}|(?:[-?:][ \t]+){20}")
 
@@ -42,27 +46,52 @@ def load(data: bytes, path: str, *, limit: int = LIMIT) -> Any:
     return None if root is None else value(root)
 
 
+def read(path: Path) -> bytes:
+    """A file's bytes, no more than can be parsed. Raises InputError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LIMIT + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=shown(path), mend="see its mode and owner") from None
+
+
+def shown(path: Path) -> str:
+    """A path as people know it: relative to the working folder where it is under it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def number(raw: str) -> int | None:
+    """A whole number in plain digits, or None for anything else."""
+    return int(raw) if re.fullmatch(r"[0-9]{1,9}", raw) else None
+
+
 def line(node: Node) -> int:
     """The line that a node begins on, from 1."""
     return int(node.start_mark.line) + 1
 
 
-def value(node: Node) -> Any:
-    """A node as plain data. Keys become text; a mapping's own keys win over merged ones, earlier merges over later."""
+def value(node: Node, read: Callable[[ScalarNode], Any] | None = None) -> Any:
+    """A node as plain data. Keys become text; a mapping's own keys win over merged ones, earlier merges over later.
+
+    `read` reads the scalars in place of `scalar`.
+    """
     if isinstance(node, ScalarNode):
-        return scalar(node)
+        return (read or scalar)(node)
     if isinstance(node, SequenceNode):
-        return [value(item) for item in node.value]
+        return [value(item, read) for item in node.value]
     merged: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for key, item in node.value:
         if is_merge(key):
-            found = value(item)
+            found = value(item, read)
             for source in found if isinstance(found, list) else [found]:
                 if isinstance(source, dict):
                     merged = source | merged
         else:
-            own[str(key.value)] = value(item)
+            own[str(key.value)] = value(item, read)
     return merged | own
 
 
@@ -77,6 +106,8 @@ def scalar(node: ScalarNode) -> Any:
         return True
     if raw in ("false", "False", "FALSE"):
         return False
+    if len(raw) > LONGEST:
+        return raw
     if _INTEGER.match(raw):
         digits = raw.replace("_", "")
         sign = -1 if digits.startswith("-") else 1
@@ -99,7 +130,7 @@ def is_merge(key: Node) -> bool:
 def decode(data: bytes, path: str, limit: int) -> str:
     """The text of a file without its byte order mark. Raises InputError when it is too large, binary or not UTF-8."""
     if len(data) > limit:
-        raise InputError(f"has {len(data)} bytes, more than {limit}", path=path, mend="is this the right file?")
+        raise InputError(f"has more than {limit} bytes", path=path, mend="is this the right file?")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError("is UTF-16", path=path, line=1, mend="save it as UTF-8")
     try:

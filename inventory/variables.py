@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from inventory.errors import InputError
+from inventory.text import DEPTH
 
 OWN: Mapping[str, tuple[str, str]] = {
     "project_dir": ("text", "the Compose project's folder on the host, absolute"),
@@ -29,51 +31,74 @@ OWN: Mapping[str, tuple[str, str]] = {
 }
 """name -> (type, what it is for). Steps may declare more."""
 
+LISTS_OF_MAPPINGS = ("windows",)
+PATHS = ("project_dir", "state_dir", "compose_files", "env_files")
 TYPES = {"text": (str,), "list": (list,), "mapping": (dict,), "number": (int, float), "flag": (bool,), "any": (object,)}
+TEMPLATES = 1_000
+"""References that may be resolved for one host, and characters (x 100) of what they make: what stops a template bomb."""
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
-def check(variables: Mapping[str, Any], places: Mapping[str, tuple[str, int]], declared: Iterable[str] = ()) -> None:
-    """Raises InputError for an own variable of the wrong type, and for a name that is nearly an own one.
+Places = Mapping[str, tuple[str, int | None]]
 
-    `places` says where each stands (path, line). Names that are not near an own one are Ansible's business.
+
+def check_names(variables: Mapping[str, Any], places: Places, declared: Iterable[str] = ()) -> None:
+    """Raises InputError for a name that is nearly an own one. Other names are Ansible's business.
+
+    `places` says where each stands (path, line). `declared` are variables that steps take.
     """
-    names = {*OWN, *declared}
+    names = (*OWN, *declared)
+    for name in variables:
+        if name not in names and not name.startswith("ansible_") and (near := nearest(name, names)):
+            path, line = places.get(name, ("", None))
+            raise InputError("is not a variable", path=path, line=line, key=name, mend=f"did you mean {near}?")
+
+
+@lru_cache(maxsize=4096)
+def nearest(name: str, names: tuple[str, ...]) -> str | None:
+    """The own variable that a name nearly is. Kept, as every host of a group asks for the same ones."""
+    return next(iter(get_close_matches(name, names, n=1, cutoff=0.85)), None) if len(name) < 100 else None
+
+
+def check(variables: Mapping[str, Any], places: Places) -> None:
+    """Raises InputError for an own variable of the wrong type."""
     for name, value in variables.items():
-        path, line = places.get(name, ("", 0))
         if name in OWN:
-            check_type(name, value, path, line)
-        elif name not in names and not name.startswith("ansible_"):
-            near = get_close_matches(name, names, n=1, cutoff=0.85)
-            if near:
-                raise InputError("is not a variable", path=path, line=line, key=name, mend=f"did you mean {near[0]}?")
+            check_type(name, value, *places.get(name, ("", None)))
 
 
-def check_type(name: str, value: Any, path: str, line: int) -> None:
+def check_type(name: str, value: Any, path: str, line: int | None) -> None:
     kind, what = OWN[name]
     fits = isinstance(value, TYPES[kind]) and not (isinstance(value, bool) and kind == "number")
     if not fits:
         raise InputError(f"must be a {kind}: {what}", path=path, line=line, key=name, mend=f"write a {kind}")
-    if kind == "list" and not all(isinstance(item, (str, dict)) for item in value):
+    items = (str, dict) if name in LISTS_OF_MAPPINGS else (str,)
+    if kind == "list" and not all(isinstance(item, items) for item in value):
         raise InputError(
             "must be a list of texts", path=path, line=line, key=name, mend="quote what looks like a number"
         )
-    if name == "project_dir" and not str(value).startswith("/") and "{{" not in str(value):
+    if name == "project_dir" and not value.startswith("/"):
         raise InputError(f"{value!r} is not an absolute path", path=path, line=line, key=name, mend="begin it with /")
+    if name in PATHS and any(char < " " for path in ([value] if kind == "text" else value) for char in path):
+        raise InputError(f"{value!r} has a line break or NUL in it", path=path, line=line, key=name, mend="take it out")
 
 
-def resolved(variables: Mapping[str, Any], places: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+def resolved(variables: Mapping[str, Any], places: Places, declared: Iterable[str] = ()) -> dict[str, Any]:
     """The variables with `{{ name }}` replaced. Raises InputError for any other template, and for a circle."""
     done: dict[str, Any] = {}
+    read = {*OWN, *declared}
+    left = TEMPLATES
 
     def text(raw: str, name: str, seen: tuple[str, ...]) -> Any:
         if "{{" not in raw and "{%" not in raw:
             return raw
-        path, line = places.get(name, ("", 0))
+        path, line = places.get(name, ("", None))
         whole = _REFERENCE.fullmatch(raw.strip())
         if whole:
             return of(whole[1], name, seen)
         made = _REFERENCE.sub(lambda match: str(of(match[1], name, seen)), raw)
+        if len(made) > 100 * TEMPLATES:
+            raise InputError("grows too large", path=path, line=line, key=name, mend="use fewer references")
         if "{{" in made or "{%" in made:
             raise InputError(
                 f"{raw!r} is more than a variable", path=path, line=line, key=name, mend="write the value out"
@@ -81,7 +106,11 @@ def resolved(variables: Mapping[str, Any], places: Mapping[str, tuple[str, int]]
         return made
 
     def of(name: str, wanted_by: str, seen: tuple[str, ...]) -> Any:
-        path, line = places.get(wanted_by, ("", 0))
+        nonlocal left
+        path, line = places.get(wanted_by, ("", None))
+        left -= 1
+        if left < 0 or len(seen) > DEPTH:
+            raise InputError("has too many references", path=path, line=line, key=wanted_by, mend="write the value out")
         if name in seen:
             raise InputError(
                 f"{{{{ {name} }}}} leads back to itself", path=path, line=line, key=wanted_by, mend="break the circle"
@@ -101,5 +130,5 @@ def resolved(variables: Mapping[str, Any], places: Mapping[str, tuple[str, int]]
 
     for name, value in variables.items():
         # Only what this tool reads is resolved: a playbook's own templates are not its business.
-        done[name] = deep(value, name, (name,)) if name in OWN or name.startswith("ansible_") else value
+        done[name] = deep(value, name, (name,)) if name in read or name.startswith("ansible_") else value
     return done
