@@ -285,6 +285,14 @@ def demo(_context: Context, json: bool = False, colds: int = 1, scale: float = 1
     finish(lambda out: story.demo(out, colds=colds, scale=scale, picture=picture), as_json=json)
 
 
+@task(auto_shortflags=False, help=about("json"))
+def bench(_context: Context, json: bool = False) -> None:
+    """Measure phase 1 on practice hosts side by side with the same done by hand: ratios and counts."""
+    from benchmarks import phase_1
+
+    finish(phase_1.bench, as_json=json)
+
+
 @task(auto_shortflags=False, help=about("fast", "lint", "select"))
 def test(_context: Context, fast: bool = False, lint: bool = True, select: str = "") -> None:
     """Run all checks and tests; --fast leaves out what needs Docker."""
@@ -304,7 +312,7 @@ def lint(_context: Context) -> None:
 def namespace() -> Collection:
     """All tasks, in groups."""
     root = Collection()
-    tasks: tuple[Any, ...] = (plan, migrate, rollback, status, history, health, unlock, demo, test, lint)
+    tasks: tuple[Any, ...] = (plan, migrate, rollback, status, history, health, unlock, demo, bench, test, lint)
     for each in tasks:
         root.add_task(each)
     groups: dict[str, tuple[Any, ...]] = {

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab")
+PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks")
 PROGRAMS = {"/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox"}
 
 

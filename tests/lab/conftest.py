@@ -35,6 +35,7 @@ IMAGES = "cd \"$1\" && docker inspect -f '{{.Name}} {{.Image}}' $(docker compose
 DRY_RUN = 'cd "$1" && docker compose --progress plain up --dry-run --no-start 2>&1 | grep -c Recreate'
 DRILL = 'cd "$1" && docker compose exec -T redis sh -c "redis-cli -a \\"\\$REDIS_PASSWORD\\" set drill:fail_after_s $2" 2>/dev/null'
 SETTLED = 'until [ -z "$(docker ps -q --filter health=starting)" ]; do sleep 0.5; done'
+INVOKE = (sys.executable, "-m", "invoke", "--search-root", str(ROOT))
 GATE = {"window": "6s", "interval": "1s"}
 
 
@@ -105,20 +106,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def inv(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Callable[..., Ran]:
-    """Runs a task as an operator types it, with a store and state of the tests' own."""
-    state = tmp_path_factory.mktemp("state")
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with a store and a state folder of the tests' own."""
+    state = str(tmp_path_factory.mktemp("state"))
+    return {**os.environ, "RUNBOOK_STATE": state, "XDG_STATE_HOME": state}
 
-    def run(*words: str, environment: dict[str, str] | None = None, data: str = "") -> Ran:
-        own = {"RUNBOOK_STATE": str(state), "XDG_STATE_HOME": str(state)}
-        argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+
+@pytest.fixture(scope="session")
+def inv(own_state: dict[str, str]) -> Callable[..., Ran]:
+    """Runs a task as an operator types it, to its end."""
+
+    def run(*words: str) -> Ran:
         done = subprocess.run(
-            argv, cwd=ROOT, env={**os.environ, **own, **(environment or {})}, input=data, capture_output=True, text=True,
-            check=False, timeout=600,
-        )  # fmt: skip
+            [*INVOKE, *words], cwd=ROOT, env=own_state, capture_output=True, text=True, check=False, timeout=600
+        )
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def started(own_state: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a task as an operator types it."""
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        out, err = subprocess.PIPE, subprocess.STDOUT
+        return subprocess.Popen([*INVOKE, *words], cwd=ROOT, env=own_state, stdout=out, stderr=err, text=True)
+
+    return start
 
 
 @pytest.fixture(scope="session")

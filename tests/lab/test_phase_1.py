@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -142,6 +144,23 @@ def test_an_unreachable_host_does_not_stop_the_others_and_drift_stops_a_rollback
     forced = inv("rollback", *words, "--yes", "--force")
     assert forced.code == 0, forced.out + forced.err
     assert host.state() == before
+
+
+def test_ctrl_c_in_the_midst_of_a_step_leaves_the_host_as_it_was(
+    started: Callable[..., subprocess.Popen[str]], folder, staging: dict[str, Practice]
+) -> None:
+    host = staging["staging-1"]
+    host.settle()
+    before = host.state()
+    words = ("--phase", "1", "--env", "staging", "--inventory", str(folder), "--limit", "staging-1", "--tags", "health")
+    run = started("migrate", *words, "--yes")
+    assert run.stdout is not None
+    seen = next(line for line in run.stdout if "healthy after" in line or "outcome" in line)
+    run.send_signal(signal.SIGINT)
+    rest = run.stdout.read()
+    assert run.wait(timeout=300) == 130, seen + rest
+    assert host.state() == before
+    assert host.would_recreate() == 0
 
 
 def test_a_baseline_that_does_not_hold_is_refused_before_anything_is_written(
