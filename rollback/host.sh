@@ -13,6 +13,7 @@ say() { printf '%s\n' "$*"; }
 refuse() { code=$1; shift; say "$*"; rm -f "${payload:-}" "${header:-}"; exit "$code"; }
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 flush() { sync "$1" 2>/dev/null || sync; }
+has_bytes() { [ "$(($(wc -c <"$1")))" = "$2" ]; }
 sum_of() { set -- "$(sha256sum <"$1")" && printf '%s' "${1%% *}"; }
 
 receive() {
@@ -22,17 +23,23 @@ receive() {
     read -r length <"$payload" || refuse 12 "no data"
     skip=$((${#length} + 1))
     tail -c "+$((skip + 1))" "$payload" | head -c "$length" >"$header" || refuse 12 "no space for the data in $state"
+    # A pipe hides that its first half failed, and a link that is cut ends the data early: half a command is none.
+    has_bytes "$header" "$length" || refuse 12 "refused the data did not arrive whole"
     blobs=$((skip + length))
 }
 blob() { tail -c "+$((blobs + $1 + 1))" "$payload" | head -c "$2"; }
 done_with_data() { rm -f "$payload" "$header"; }
 
 # --- the journal: each line holds the hash of the line before ------------------------------------------------------
-head_of_journal() { if [ -s "$journal" ]; then tail -n 1 "$journal" | sha256sum | { read -r sum rest; printf '%s' "$sum"; }; else printf '%064d' 0; fi; }
+head_of_journal() { # fails rather than chain the next line to something that is not the last one
+    if [ ! -s "$journal" ]; then printf '%064d' 0; return; fi
+    last=$(tail -n 1 "$journal") && [ -n "$last" ] && set -- "$(printf '%s\n' "$last" | sha256sum)" && [ -n "$1" ] && printf '%s' "${1%% *}"
+}
 record() { # KIND ID DATA
     [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
+    previous=$(head_of_journal) || return 1
     printf '{"previous":"%s","at":"%s","kind":"%s","run":"%s","id":"%s","who":"%s","data":%s}\n' \
-        "$(head_of_journal)" "$(now)" "$1" "$run" "$2" "$who" "$3" >"$state/tmp/line.$$" || return 1
+        "$previous" "$(now)" "$1" "$run" "$2" "$who" "$3" >"$state/tmp/line.$$" || return 1
     cat "$state/tmp/line.$$" >>"$journal" && flush "$journal" && rm -f "$state/tmp/line.$$"
 }
 mend_journal() { # a line that a power cut left unfinished is set aside
@@ -57,6 +64,11 @@ renew_lock() {
     since=$(readlink "$lock"); since=${since#*since=}; since=${since%% *}
     ln -s "$(lock_text "$since")" "$lock.$$" && mv -f "$lock.$$" "$lock"
 }
+hold() { # the lock for one verb, unless this run has it already: another run's files are never touched in its midst
+    borrowed=
+    holds_lock || { take_lock; borrowed=1; }
+}
+let_go() { if [ -n "$borrowed" ]; then rm -f "$lock"; fi; }
 
 # --- files ---------------------------------------------------------------------------------------------------------------
 place() { # the file itself, when it is a link inside the project
@@ -117,8 +129,7 @@ commit() {
     done <"$header"
     grep '^write ' "$header" >"$state/snapshots/.$id.files" && flush "$state/snapshots/.$id.files" \
         && mv -f "$state/snapshots/.$id.files" "$state/snapshots/$id.files" \
-        && blob 0 "$story" >"$state/snapshots/.$id.json" && flush "$state/snapshots/.$id.json" \
-        && mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" && flush "$state/snapshots" \
+        && blob 0 "$story" >"$state/snapshots/.$id.json" && has_bytes "$state/snapshots/.$id.json" "$story" && flush "$state/snapshots/.$id.json" && flush "$state/snapshots" \
         || refuse 12 "refused no space for the snapshot in $state"
     record begin "$id" || refuse 12 "refused cannot write $journal"
     printf '%s\n' "$id" >"$state/tmp/pending.$$" && flush "$state/tmp/pending.$$" && mv -f "$state/tmp/pending.$$" "$state/pending" \
@@ -130,6 +141,8 @@ commit() {
         else put "$objects/$new" "$file" "$newmode" "$newuid" "$newgid" || failed=$path; fi
         [ -z "$failed" ] || break
     done <"$state/snapshots/$id.files"
+    # Only now can it be undone: a snapshot that is listed is one whose files were all written.
+    [ -n "$failed" ] || mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" && flush "$state/snapshots" || failed="the snapshot"
     if [ -n "$failed" ]; then
         revert && refuse 12 "refused $failed could not be written; every file is as it was"
         refuse 14 "pending $id"
@@ -159,7 +172,7 @@ check_files() { # every file that was read or will be written has the bytes, mod
         [ "$word" = write ] || continue
         [ -w "$(dirname "$file")" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
         owner=${rest#* * }; owner=${owner%% *}
-        [ "$(id -u)" = 0 ] || [ "$owner" = "$(id -u)" ] || refuse 12 "refused $path belongs to user $owner, which $(id -un) cannot restore"
+        [ "${rest%% *}" = absent ] || [ "$(id -u)" = 0 ] || [ "$owner" = "$(id -u)" ] || refuse 12 "refused $path belongs to user $owner, which $(id -un) cannot restore"
     done <"$header"
 }
 
@@ -177,18 +190,19 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
         if [ "$sha" = absent ]; then take_away "$file" || return 1
         else [ "$(sum_of "$objects/$sha")" = "$sha" ] && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || return 1; fi
     done <"$state/snapshots/$id.files"
-    record revert "$id" && rm -f "$state/pending" && flush "$state"
+    rm -f "$state/snapshots/$id.json" "$state/snapshots/.$id.json" && flush "$state/snapshots" \
+        && record revert "$id" && rm -f "$state/pending" && flush "$state"
 }
 
 recover() { # finishes or reverts what was interrupted, and says which
-    mend_journal
-    rm -f "$state/tmp/"*
-    [ -s "$state/pending" ] || { say "whole"; return 0; }
+    mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
+    rm -f "$state/tmp/"* "$objects/.new."* "$lock".[0-9]*
+    [ -s "$state/pending" ] || { rm -f "$state/snapshots/".[!.]*; say "whole"; return 0; }
     id=$(cat "$state/pending")
-    if grep -q "\"kind\":\"commit\",.*\"id\":\"$id\"" "$journal"; then
+    if grep -F "\"id\":\"$id\"" "$journal" | tail -n 1 | grep -q '"kind":"commit"'; then
         rm -f "$state/pending" && flush "$state" && say "finished $id"
     else
-        revert || refuse 14 "pending $id"
+        revert || { let_go; refuse 14 "pending $id"; }
         say "reverted $id"
     fi
     say "head $(head_of_journal)"
@@ -253,13 +267,13 @@ main() {
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
         commit) commit ;;
-        recover) recover ;;
+        recover) hold; recover; let_go ;;
         execute) execute ;;
         last) last_command ;;
         note) receive; record "$(head -n 1 "$header")" "$(sed -n 2p "$header")" "$(sed -n 3p "$header")"; done_with_data; say "head $(head_of_journal)" ;;
         journal) if [ -e "$journal" ]; then cat "$journal"; fi ;;
         snapshots) for file in "$state/snapshots/"*.json; do if [ -e "$file" ]; then cat "$file"; say ""; fi; done ;;
-        prune) receive; while IFS= read -r name; do rm -f "$state/snapshots/$name.json" "$state/snapshots/$name.files"; done <"$header"; done_with_data; sweep ;;
+        prune) receive; hold; while IFS= read -r name; do rm -f "$state/snapshots/$name.json" "$state/snapshots/$name.files"; done <"$header"; done_with_data; sweep; let_go ;;
         *) refuse 12 "refused unknown verb $verb" ;;
     esac
 }

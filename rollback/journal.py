@@ -31,9 +31,9 @@ def read(data: bytes, host: str = "", head: str | None = None) -> tuple[Event, .
                 hash=hashlib.sha256(line + b"\n").hexdigest(),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError):
-            raise Refused(f"the journal's line {number} is damaged", host=host, mend="see history --verify") from None
+            raise Refused(f"the journal's line {number} is damaged", host=host, mend="see with ./inv status whether the files are as they should be") from None
         if event.previous != previous:
-            raise Refused(f"the journal was altered before line {number}", host=host, mend="see history --verify")
+            raise Refused(f"the journal was altered before line {number}", host=host, mend="see with ./inv status whether the files are as they should be")
         previous = event.hash
         seen.add(previous)
         events.append(event)
@@ -41,6 +41,6 @@ def read(data: bytes, host: str = "", head: str | None = None) -> tuple[Event, .
         raise Refused(
             "the journal was cut off or rewritten: the last known line is not in it",
             host=host,
-            mend="see the vault's copy",
+            mend="see with ./inv status whether the files are as they should be",
         )
     return tuple(events)

@@ -24,9 +24,13 @@ def word(text: str, what: str) -> str:
 
 
 def path(text: str) -> str:
-    """`text` if it can stand in a line. Raises InputError for a line break or NUL."""
+    """`text` if it can stand in a line. Raises InputError for a line break or NUL, and for what no file can be called."""
     if any(char in text for char in "\n\r\0"):
         raise InputError(f"{text!r} has a line break or NUL in it", mend="rename the file")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r} has half a character in it", mend="rename the file") from None
     return text
 
 
@@ -39,7 +43,7 @@ def line(state: FileState) -> str:
 
 def packed(header: Sequence[str], blobs: bytes = b"") -> bytes:
     """What goes to standard input: the header's byte count, the header, the bytes it points to."""
-    text = "".join(f"{entry}\n" for entry in header).encode()
+    text = "".join(f"{entry}\n" for entry in header).encode("utf-8", "surrogateescape")
     return f"{len(text)}\n".encode() + text + blobs
 
 

@@ -33,11 +33,12 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
             for name, error in opened.errors.items():
                 error.host = error.host or name
                 out.error(error)
-            if not plans and (run or to):
+            if not plans and (run or to) and not opened.errors:
                 kind = "snapshot" if to else "run"
                 raise InputError(f"no {kind} {what} stands on these hosts", mend="see ./inv snapshots.list")
             if not plans:
-                out.show(f"nothing to undo on {environment}")
+                if not opened.errors:
+                    out.show(f"nothing to undo on {environment}")
                 out.document({"run": None, "outcome": "nothing", "code": exit_code(opened.errors, opened.links)})
                 return exit_code(opened.errors, opened.links)
             out.show(*told(what, plans))

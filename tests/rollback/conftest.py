@@ -15,11 +15,16 @@ SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", 
 
 
 class ShellLink:
-    """Runs the program by a named shell on this machine, with `path` first on PATH."""
+    """Runs the program by a named shell on this machine, with `path` first on PATH, in a process group of its own.
 
-    def __init__(self, project: Path, shell: str = "dash", path: str = "") -> None:
+    `more` is put into the environment; `user` is whose rights it has, where this is root; `bounds` are words of `ulimit`.
+    """
+
+    def __init__(self, project: Path, shell="dash", path="", more=None, user: int | None = None, bounds="") -> None:
         self.host = Host("here", "here", Project(str(project)), connection="local")
-        self.shell, self.path, self.exchanges = shell, path, 0
+        self.shell, self.path, self.more, self.exchanges = shell, path, dict(more or {}), 0
+        self.before = ["sh", "-c", f'ulimit {bounds}; exec "$@"', "sh"] if bounds else []
+        self.rights = {"user": user, "group": user, "extra_groups": []} if user is not None else {}
 
     def run(self, program, *args, data=b"", timeout_s=60.0, become=False, limit=1 << 26):
         self.exchanges += 1
@@ -27,14 +32,18 @@ class ShellLink:
         environment = {
             "PATH": (self.path + ":" if self.path else "") + "/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": "/nonexistent",
+            **self.more,
         }
         done = subprocess.run(
-            [*SHELLS[self.shell], "-c", program, "sh", *args],
+            [*self.before, *SHELLS[self.shell], "-c", program, "sh", *args],
             input=data,
             check=False,
             capture_output=True,
             timeout=timeout_s,
             env=environment,
+            start_new_session=True,
+            restore_signals=False,  # SIGXFSZ stays ignored: a file that grows too long is an error, as on a full disk
+            **self.rights,
         )
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return Reply(code, done.stdout, done.stderr, time.monotonic() - begin)
@@ -59,9 +68,9 @@ def project(tmp_path):
 
 @pytest.fixture
 def writer(project, tmp_path):
-    def make(shell="dash", run="run-1", path=""):
+    def make(shell="dash", run="run-1", path="", more=None, bounds=""):
         return HostWriter(
-            ShellLink(project, shell, path),
+            ShellLink(project, shell, path, more, bounds=bounds),
             str(project),
             "shop",
             run=run,
