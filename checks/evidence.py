@@ -78,8 +78,16 @@ class Store:
         url = url or os.environ.get("RUNBOOK_STORE")
         if not url:
             path = folder() / "evidence.sqlite"
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(mode=0o600)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path.touch(mode=0o600)
+            except OSError as error:
+                raise InputError(
+                    f"cannot be made: {error.strerror}",
+                    path=str(path),
+                    key="RUNBOOK_STATE",
+                    mend="name a folder of yours",
+                ) from None
             url = f"sqlite:///{path}"
         try:
             self._engine: Engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})

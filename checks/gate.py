@@ -153,6 +153,9 @@ def validate(gate: Gate, path: str = "", line: int | None = None) -> None:
     def number(value: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
 
+    def count(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
     rules = (
         (gate.window_s > 0, "window", "must be longer than nothing", "write 30s or more"),
         (gate.interval_s > 0, "interval", "must be longer than nothing", "write 2s"),
@@ -164,13 +167,13 @@ def validate(gate: Gate, path: str = "", line: int | None = None) -> None:
             "write 0.999",
         ),
         (
-            gate.failure_limit is None or (isinstance(gate.failure_limit, int) and gate.failure_limit >= 0),
+            gate.failure_limit is None or (count(gate.failure_limit) and gate.failure_limit >= 0),
             "failure_limit",
             "is a count",
             "write 1, or 0 for never",
         ),
-        (isinstance(gate.min_samples, int) and gate.min_samples >= 1, "min_samples", "is a count from 1", "write 3"),
-        (isinstance(gate.consecutive, int) and gate.consecutive >= 0, "consecutive", "is a count", "write 1"),
+        (count(gate.min_samples) and gate.min_samples >= 1, "min_samples", "is a count from 1", "write 3"),
+        (count(gate.consecutive) and gate.consecutive >= 0, "consecutive", "is a count", "write 1"),
         (gate.on_failure in ("rollback", "pause"), "on_failure", "is rollback or pause", "write rollback"),
         (gate.rollback_scope in ("step", "run"), "rollback_scope", "is step or run", "write step"),
     )
@@ -178,14 +181,15 @@ def validate(gate: Gate, path: str = "", line: int | None = None) -> None:
         if not holds:
             raise InputError(problem, path=path, line=line, key=f"gate.{name}", mend=mend)
     most = int(gate.window_s / gate.interval_s) + 1
-    if gate.min_samples > most:
-        raise InputError(
-            f"{most} rounds fit in the window",
-            path=path,
-            line=line,
-            key="gate.min_samples",
-            mend="make the window longer",
-        )
+    for name, value in (("min_samples", gate.min_samples), ("consecutive", gate.consecutive)):
+        if value > most:
+            raise InputError(
+                f"{most} rounds fit in the window",
+                path=path,
+                line=line,
+                key=f"gate.{name}",
+                mend="make the window longer",
+            )
 
 
 def _sleep(seconds: float) -> bool:

@@ -52,8 +52,8 @@ def by_exit(answer: Answer, value: float | None = None) -> Judgement:
 
 
 IN_SERVICE = (
-    'id=$(docker ps -q --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$2" '
-    "--filter label=com.docker.compose.oneoff=False | head -n 1) || exit 125; "
+    'ids=$(docker ps -q --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$2" '
+    "--filter label=com.docker.compose.oneoff=False) || exit 125; id=$(printf '%s\\n' \"$ids\" | head -n 1); "
     '[ -n "$id" ] || { echo "$2: no running container"; exit 1; }; shift 2; exec docker exec "$id" "$@"'
 )
 """Runs words in the first running container of a service: `sh -c IN_SERVICE sh PROJECT SERVICE WORDS`."""

@@ -1,0 +1,286 @@
+"""Each kind of probe: the words that it runs, how it judges answers, and rounds with real programs over a local link."""
+
+import http.server
+import os
+import socket
+import stat
+import threading
+
+import pytest
+
+from checks.model import Probe
+from checks.probes import KINDS, round_, validate
+from checks.probes.kind import IN_SERVICE, Answer
+from inventory.connection import LocalLink
+from inventory.errors import HostFailed, InputError, Unreachable
+from inventory.model import Host, Project
+
+HOST = Host("here", "here", Project("/srv/shop"), connection="local")
+
+
+def probe(kind, **settings):
+    return Probe(kind, f"{kind}:s", "s", settings)
+
+
+def on_host(*words, name="c", timeout_s=5.0):
+    return Probe("command", name, "s", {"command": list(words), "on_host": True}, timeout_s)
+
+
+@pytest.mark.parametrize("kind", ["postgres", "pgbouncer", "redis"])
+def test_a_clients_probe_runs_in_the_service_and_carries_no_password(kind):
+    words = KINDS[kind].command(probe(kind), "shop")
+    assert words[:6] == ("sh", "-c", IN_SERVICE, "sh", "shop", "s")
+    assert words[6:8] == ("sh", "-c")
+    assert len(words) == 9
+    assert "PASSWORD" in words[8], "the container's own variable is what knows it"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["pg_isready", "-h", "a b"], ("pg_isready", "-h", "a b")),
+        (("one", 2), ("one", "2")),
+        ("curl -f 'http://x/a b'", ("curl", "-f", "http://x/a b")),
+    ],
+)
+def test_a_command_is_words_in_each_form(given, words):
+    made = KINDS["command"].command
+    assert made(probe("command", command=given), "shop") == ("sh", "-c", IN_SERVICE, "sh", "shop", "s", *words)
+    assert made(probe("command", command=given, on_host=True), "shop") == words
+
+
+@pytest.mark.parametrize("given", [[], "", None])
+def test_a_command_probe_without_a_command_is_refused(given):
+    settings = {} if given is None else {"command": given}
+    with pytest.raises(InputError, match="needs a command"):
+        KINDS["command"].command(probe("command", **settings), "shop")
+
+
+def test_one_question_to_the_engine_serves_every_service_of_a_project():
+    words = KINDS["container"].command
+    assert words(Probe("container", "a", "web"), "shop") == words(Probe("container", "b", "db"), "shop")
+
+
+ENGINE_DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+JUDGED = [
+    # kind, settings, exit, output, ok, value, detail
+    ("command", {}, 0, "fine", True, None, ""),
+    ("command", {}, 1, "one\ntwo\n", False, None, "two"),
+    ("command", {}, 7, "", False, None, "exit 7"),
+    ("command", {}, 124, "", False, None, "no answer in 0.2 s"),
+    ("command", {}, 125, "no such thing", None, None, "no such thing"),
+    ("command", {}, 1, ENGINE_DOWN, None, None, ENGINE_DOWN),
+    ("command", {}, 1, "x" * 900, False, None, "x" * 200),
+    ("container", {}, 0, "s running healthy 0 false 0", True, 0, ""),
+    ("container", {}, 0, "s running none 3 false 0", True, 3, ""),
+    ("container", {}, 0, "other running unhealthy 0 false 0\ns running healthy 0 false 0", True, 0, ""),
+    ("container", {}, 0, "other running healthy 0 false 0", False, None, "no container"),
+    ("container", {}, 0, "", False, None, "no container"),
+    ("container", {}, 0, "s running unhealthy 0 false 0", False, 0, "unhealthy"),
+    ("container", {}, 0, "s running starting 0 false 0", False, 0, "still starting"),
+    ("container", {"may_start": True}, 0, "s running starting 0 false 0", True, 0, ""),
+    ("container", {"may_start": True}, 0, "s running unhealthy 0 false 0", False, 0, "unhealthy"),
+    ("container", {}, 0, "s exited none 0 true 137", False, 0, "exited, exit 137, out of memory"),
+    ("container", {}, 0, "s restarting none 5 false 1", False, 5, "restarting, exit 1"),
+    ("container", {}, 0, "s running healthy 0 false 0\ns exited none 0 false 2", False, 0, "exited, exit 2"),
+    ("container", {"restarts": 0}, 0, "s running healthy 1 false 0", False, 1, "restarted 1 times, 0 before"),
+    ("container", {"restarts": 2}, 0, "s running healthy 1 false 0\ns running healthy 1 false 0", True, 2, ""),
+    ("container", {}, 0, "Warning: something else", None, None, "the engine's answer cannot be understood"),
+    ("container", {}, 125, ENGINE_DOWN, None, None, ENGINE_DOWN),
+    ("postgres", {}, 0, "12\n", True, 12.0, ""),
+    ("postgres", {}, 0, "", True, None, ""),
+    ("postgres", {}, 2, "psql: error: connection refused", False, None, "psql: error: connection refused"),
+    ("pgbouncer", {}, 0, "1\n", True, None, ""),
+    ("pgbouncer", {}, 0, "", False, None, "the query gave no answer"),
+    ("pgbouncer", {}, 2, "FATAL: no such database", False, None, "FATAL: no such database"),
+    ("redis", {}, 0, "PONG\nused_memory:1048576\n", True, 1048576.0, ""),
+    ("redis", {}, 0, "PONG\r\nused_memory:12\r\n", True, 12.0, ""),
+    ("redis", {}, 0, "PONG\n", True, None, ""),
+    ("redis", {}, 0, "NOAUTH Authentication required.", False, None, "NOAUTH: the probe knows no password (REDIS_PASSWORD)"),
+    ("redis", {}, 0, "LOADING Redis is loading", False, None, "LOADING"),
+    ("redis", {}, 0, "", False, None, "no answer"),
+    ("redis", {}, 1, "Could not connect", False, None, "Could not connect"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "settings", "code", "output", "ok", "value", "detail"), JUDGED)
+def test_an_answer_is_judged(kind, settings, code, output, ok, value, detail):
+    found = KINDS[kind].judge(probe(kind, **settings), Answer(code, output, 0.2))
+    assert (found.ok, found.value, found.detail) == (ok, value, detail)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Probe("htp", "p", "s"), r"phase.yml:3: p: htp is no kind of probe \(did you mean http\?\)"),
+        (Probe("zzz", "p", "s"), r"zzz is no kind of probe \(kinds: command, container"),
+        (Probe("http", "p", "s", {"urll": 1}), r"urll is no setting of a http probe \(did you mean url\?\)"),
+        (Probe("redis", "p", "s", {"x": 1}), r"x is no setting of a redis probe \(settings: none\)"),
+    ],
+)
+def test_an_unknown_kind_or_setting_is_one_line_with_the_mend(given, words):
+    with pytest.raises(InputError, match=words):
+        validate(given, "phase.yml", 3)
+
+
+def test_a_round_runs_all_programs_at_once_in_one_exchange_and_knows_which_is_which():
+    link = LocalLink(HOST)
+    probes = [
+        on_host("echo", 'it\'s $(x) "y"\\n', name="quoted"),
+        on_host("sh", "-c", "[ \"$1\" = '' ] && [ \"$2\" = '\n' ] && echo same", "-", "", "\n", name="odd words"),
+        on_host("sh", "-c", "echo no >&2; exit 3", name="bad"),
+        on_host("/nonexistent/program", name="absent"),
+        on_host("sleep", "5", name="slow", timeout_s=0.2),
+        on_host("head", "-c", "100000", "/dev/zero", name="long"),
+    ]
+    found = {sample.probe: sample for sample in round_(link, probes, "shop")}
+    assert link.exchanges == 1
+    assert {name: sample.ok for name, sample in found.items()} == {
+        "quoted": True, "odd words": True, "bad": False, "absent": False, "slow": False, "long": True,
+    }  # fmt: skip
+    assert found["bad"].detail == "no"
+    assert found["slow"].detail.startswith("no answer in 0.")
+    assert found["slow"].latency_s < 4
+    assert {sample.host for sample in found.values()} == {"here"}
+
+
+def test_probes_that_ask_the_same_are_asked_once(tmp_path):
+    count = tmp_path / "count"
+    words = ("sh", "-c", f"echo x >>'{count}'")
+    samples = round_(LocalLink(HOST), [on_host(*words, name=name) for name in "abc"], "shop")
+    assert [sample.ok for sample in samples] == [True, True, True]
+    assert count.read_text() == "x\n"
+
+
+def test_a_round_without_probes_asks_nobody():
+    link = LocalLink(HOST)
+    assert round_(link, [], "shop") == []
+    assert link.exchanges == 0
+
+
+@pytest.mark.parametrize("error", [Unreachable("the link was lost"), HostFailed("a program took longer than 3 s")])
+def test_a_link_that_is_cut_off_makes_samples_unknown_not_bad(error):
+    class Cut(LocalLink):
+        def run(self, *_words, **_more):
+            raise error
+
+    samples = round_(Cut(HOST), [on_host("true"), Probe("container", "x", "s")], "shop")
+    assert [(sample.ok, sample.detail) for sample in samples] == [(None, error.message)] * 2
+
+
+def test_an_answer_that_is_cut_off_leaves_the_rest_unknown():
+    class Half(LocalLink):
+        def run(self, *words, **more):
+            reply = super().run(*words, **more)
+            lines = sorted(reply.out.splitlines(keepends=True))
+            return type(reply)(0, lines[0] + b"1 0 12 bm90IGJhc2U2NA=\nnonsense\n", b"", 0.1)
+
+    samples = round_(Half(HOST), [on_host("true", name="a"), on_host("sh", "-c", ":", name="b")], "shop")
+    assert [(sample.ok, sample.detail) for sample in samples] == [(True, ""), (None, "no answer")]
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A `docker` on PATH that answers `ps` with ids from a file and does the rest by its own words."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "docker"
+    program.write_text(
+        f"""#!/bin/sh
+        echo "$*" >>'{tmp_path}/asked'
+        case $1 in
+            ps) cat '{tmp_path}/ids' || exit 1 ;;
+            inspect) cat '{tmp_path}/states' ;;
+            exec) shift 2; exec "$@" ;;
+        esac
+        """
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_a_probe_goes_into_the_first_running_container_of_its_service(docker):
+    (docker / "ids").write_text("first\nsecond\n")
+    (sample,) = round_(LocalLink(HOST), [Probe("command", "c", "web", {"command": ["echo", "a  b"]})], "shop")
+    assert sample.ok is True
+    asked = (docker / "asked").read_text()
+    assert "label=com.docker.compose.project=shop" in asked
+    assert "label=com.docker.compose.service=web" in asked
+    assert asked.splitlines()[-1] == "exec first echo a  b"
+
+
+def test_a_service_without_a_container_is_unwell_and_an_engine_that_is_away_is_unknown(docker):
+    (docker / "ids").write_text("")
+    probes = [Probe("command", "c", "web", {"command": "true"}), Probe("container", "state", "web")]
+    samples = round_(LocalLink(HOST), probes, "shop")
+    assert [(sample.ok, sample.detail) for sample in samples] == [
+        (False, "web: no running container"),
+        (False, "no container"),
+    ]
+    (docker / "ids").unlink()
+    assert [sample.ok for sample in round_(LocalLink(HOST), probes, "shop")] == [None, None]
+
+
+@pytest.fixture
+def server():
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(int(self.path[1:4]))
+            if self.path.startswith("/302"):
+                self.send_header("Location", "/500")
+            self.end_headers()
+            self.wfile.write(b'{"status": "green"}')
+
+        def log_message(self, *_words):
+            """Quiet."""
+
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
+    yield made.server_address[1]
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "ok", "detail"),
+    [
+        ("/200", {}, True, ""),
+        ("/302", {}, True, ""),
+        ("/404", {}, False, "status 404"),
+        ("/500", {}, False, "status 500"),
+        ("/200", {"status": 204}, False, "status 200"),
+        ("/503", {"status": 503}, True, ""),
+        ("/200", {"contains": '"green"'}, True, ""),
+        ("/200", {"contains": '"red"'}, False, "the expected text is not in the answer"),
+    ],
+)
+def test_an_http_probe_judges_status_and_text(server, path, settings, ok, detail):
+    given = probe("http", url=f"http://127.0.0.1:{server}{path}", **settings)
+    (sample,) = round_(LocalLink(HOST), [given], "shop")
+    assert (sample.ok, sample.detail) == (ok, detail)
+    assert sample.latency_s > 0
+
+
+def test_a_tcp_probe_connects_and_nothing_listening_is_a_failure(server):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        closed = taken.getsockname()[1]
+        samples = round_(
+            LocalLink(HOST),
+            [Probe("tcp", "a", "s", {"port": server}), Probe("tcp", "b", "s", {"port": closed}),
+             Probe("http", "c", "s", {"url": f"http://127.0.0.1:{closed}/"})],
+            "shop",
+        )  # fmt: skip
+    assert [sample.ok for sample in samples] == [True, False, False]
+    assert "refused" in samples[1].detail
+
+
+@pytest.mark.parametrize(
+    "given",
+    [probe("tcp"), probe("tcp", port=0), probe("tcp", port="80"), probe("tcp", port=65536), probe("http"), probe("http", url="ftp://x")],
+)  # fmt: skip
+def test_a_probe_without_its_address_measures_nothing_and_says_what_it_needs(given):
+    (sample,) = round_(LocalLink(HOST), [given], "shop")
+    assert sample.ok is None
+    assert "needs a" in sample.detail
