@@ -63,7 +63,12 @@ Side = Literal["change", "undo"]
 
 
 def migrate(run: Run) -> int:
-    """Carries out the run's plan and returns the exit code of the command line (DESIGN, "The command line")."""
+    """Carries out the run's plan and returns the exit code of the command line (DESIGN, "The command line").
+
+    Raises InputError for gate settings of the inventory that do not fit a stage, before anything is written.
+    """
+    for stage in (stage for host in run.plan.hosts for stage in host.stages):
+        settings_of(run, stage)
     order = batches.split([host.host for host in run.plan.hosts if host.host in run.hosts], run.options.serial)
     run.emit(events.RunStarted(
         run=run.id, kind="migrate", environment=run.plan.environment, who=run.who, batches=order, phase=run.plan.phase,
@@ -143,10 +148,10 @@ def work_on_stage(run: Run, hosts: Sequence[HostRun], number: int) -> tuple[End,
         ), []
     if not applied:
         return GOES_ON, others
-    verdict = gate(run, applied, stages, stage.gate, "change")
+    verdict = gate(run, applied, stages, settings_of(run, stage), "change")
     if run.stop.is_set():
         return undo(run, applied, stage, "the operator stopped the run", INTERRUPTED), []
-    if verdict.outcome == "fail" and stage.gate.on_failure == "rollback":
+    if verdict.outcome == "fail" and settings_of(run, stage).on_failure == "rollback":
         return undo(run, applied, stage, f"the gate failed: {verdict.reason}", ROLLED_BACK), []
     if verdict.outcome != "pass":
         for host in applied:
@@ -163,9 +168,13 @@ def work_on_stage(run: Run, hosts: Sequence[HostRun], number: int) -> tuple[End,
     return GOES_ON, [*applied, *others]
 
 
+def settings_of(run: Run, stage: Stage) -> Gate:
+    """A stage's gate, with what the inventory says of all gates. Raises InputError where that does not fit."""
+    return gates.parse(run.options.gate, "the inventory", base=stage.gate)
+
+
 def gate(run: Run, hosts: Sequence[HostRun], stages: Mapping[str, Stage], settings: Gate, side: Side) -> Verdict:
     """Measures a stage's probes on all its hosts at once, and tells every round and the verdict."""
-    settings = gates.parse(run.options.gate, "the inventory", base=settings)
     probes: dict[str, tuple[Probe, ...]] = {host.name: watched(stages[host.name]) for host in hosts}
     steps = names(stages[hosts[0].name])
     told = tuple(host.name for host in hosts)
@@ -200,7 +209,7 @@ def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) 
     """Undoes the stage (or the whole run, as its gate says) on the hosts of a batch, and gates what is there then."""
     whole = {}
     for name, result in fleet.each(
-        [host.name for host in hosts], lambda name: undo_on(run.hosts[name], stage, why)
+        [host.name for host in hosts], lambda name: undo_on(run.hosts[name], settings_of(run, stage), why)
     ).items():
         whole[name] = bool(result.value)
         if result.error:
@@ -208,7 +217,9 @@ def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) 
     back = [host for host in hosts if whole[host.name]]
     if back:
         stages = {host.name: stage_of(host, stage) for host in back}
-        verdict = gate(run, back, {name: stood_before(found) for name, found in stages.items()}, stage.gate, "undo")
+        verdict = gate(
+            run, back, {name: stood_before(found) for name, found in stages.items()}, settings_of(run, stage), "undo"
+        )
         if verdict.outcome == "fail":
             bad = {result.host for result in verdict.results if result.failed}
             whole |= dict.fromkeys(bad, False)
@@ -226,12 +237,12 @@ def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) 
     return End(outcome, code, f"{why}; {stage.name} was undone")
 
 
-def undo_on(host: HostRun, stage: Stage, why: str) -> bool:
-    """Undoes on one host: this stage, or all of the run where the gate's scope is the run."""
+def undo_on(host: HostRun, settings: Gate, why: str) -> bool:
+    """Undoes on one host: the last stage, or all of the run where the gate's scope is the run."""
     well = True
     while host.snapshots and well:
         well = host.undo_last(why)
-        if stage.gate.rollback_scope == "step":
+        if settings.rollback_scope == "step":
             break
     return well
 

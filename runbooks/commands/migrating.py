@@ -11,7 +11,7 @@ from typing import Any
 from checks.evidence import Store
 from inventory import fleet
 from inventory.errors import InputError, Refused
-from runbooks import events, interrupt, propose, runner, screen, session
+from runbooks import batches, events, interrupt, propose, runner, screen, session
 from runbooks import plan as plans
 from runbooks.commands import planning
 from runbooks.commands.choice import Choice, exit_code
@@ -46,6 +46,8 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         raise InputError("names no environment", key="--env", mend="add --env staging")
     if how.accept_risk not in screen.RISKS:
         raise InputError(f"{how.accept_risk!r} is no risk", key="--accept-risk", mend="write low, medium or high")
+    if how.serial:
+        batches.sizes(how.serial)
     if how.resume:
         choice = resumed(choice)
     phase = choice.read()
@@ -141,9 +143,10 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
     """The run with its hosts, their writers, and the inventory's settings."""
     variables = next((host.variables for host in opened.inventory.hosts), {})
     serial = how.serial or variables.get("serial") or runner.Options.serial
-    words = tuple(map(str, serial)) if isinstance(serial, (list, tuple)) else tuple(str(serial).split(","))
     percentage = variables.get("max_fail_percentage")
-    options = runner.Options(words, None if percentage is None else float(percentage), variables.get("gate") or {})
+    options = runner.Options(
+        batches.sizes(serial), None if percentage is None else float(percentage), variables.get("gate") or {}
+    )
     hosts = {
         host.host: HostRun(opened.links[host.host], opened.writer(host.host), host, emit, stop.is_set)
         for host in plan.hosts
