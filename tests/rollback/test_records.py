@@ -67,7 +67,11 @@ def test_a_damaged_snapshot_is_a_failure_of_its_host(text):
         records.snapshots(text, "here")
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100 if os.environ.get("RUNBOOK_EXHAUSTIVE") else 5,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     files=st.dictionaries(NAMES, st.tuples(st.binary(max_size=300), st.binary(max_size=300)), min_size=1, max_size=5)
 )
