@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import selectors
 import shlex
+import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,22 +44,67 @@ class LocalLink:
 
     def __init__(self, host: Host) -> None:
         self.host, self.exchanges = host, 0
+        self._lock = threading.Lock()
 
     def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
             limit: int = 64 << 20) -> Reply:  # fmt: skip
-        self.exchanges += 1
+        words = ["sh", "-c", program, "sh", *args]
+        check_words(words, self.host)
+        with self._lock:
+            self.exchanges += 1
         begin = time.monotonic()
-        argv = ["sudo", "-n", "sh", "-c", program, "sh", *args] if become else ["sh", "-c", program, "sh", *args]
+        argv = ["sudo", "-n", *words] if become else words
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(argv, input=data, capture_output=True, timeout=timeout_s, check=False)
-        except subprocess.TimeoutExpired:
-            raise HostFailed(f"a program took longer than {timeout_s:g} s", host=self.host.name) from None
-        except (OSError, ValueError) as error:
+            # A session of its own, so that what the program started ends with it and nothing holds the pipes.
+            child = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        except OSError as error:
             raise HostFailed(f"a program could not be started: {error}", host=self.host.name) from None
-        if len(done.stdout) + len(done.stderr) > limit:
-            raise HostFailed(f"a program's answer is longer than {limit} bytes", host=self.host.name)
-        code = done.returncode if done.returncode >= 0 else 128 - done.returncode
-        return Reply(code, done.stdout, done.stderr, time.monotonic() - begin)
+        with child:
+            try:
+                out, err = self._converse(child, data, begin + timeout_s, timeout_s, limit)
+                code = child.wait(max(0.1, begin + timeout_s - time.monotonic()))
+            except BaseException as error:
+                with suppress(OSError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise HostFailed(f"a program took longer than {timeout_s:g} s", host=self.host.name) from None
+                raise
+        return Reply(code if code >= 0 else 128 - code, out, err, time.monotonic() - begin)
+
+    def _converse(self, child: subprocess.Popen[bytes], data: bytes, deadline: float, timeout_s: float, limit: int
+                  ) -> tuple[bytes, bytes]:  # fmt: skip
+        """Writes `data`, reads both outputs until they end, bounded in time and size."""
+        assert child.stdin and child.stdout and child.stderr  # noqa: S101 - all three are pipes
+        out, err, left = bytearray(), bytearray(), memoryview(data)
+        os.set_blocking(child.stdin.fileno(), False)
+        with selectors.DefaultSelector() as chooser:
+            chooser.register(child.stdout, selectors.EVENT_READ, out)
+            chooser.register(child.stderr, selectors.EVENT_READ, err)
+            chooser.register(child.stdin, selectors.EVENT_WRITE)
+            while chooser.get_map():
+                ready = chooser.select(max(0.0, deadline - time.monotonic()))
+                if time.monotonic() > deadline:
+                    raise HostFailed(f"a program took longer than {timeout_s:g} s", host=self.host.name)
+                for key, _ in ready:
+                    if key.fileobj is child.stdin:
+                        try:
+                            left = left[os.write(key.fd, left[:CHUNK]) :]
+                        except BlockingIOError:
+                            continue
+                        except OSError:
+                            left = left[:0]  # a program that does not read its input is not an error
+                        if not left:
+                            chooser.unregister(child.stdin)
+                            with suppress(OSError):
+                                child.stdin.close()
+                    elif part := os.read(key.fd, CHUNK):
+                        key.data.extend(part)
+                    else:
+                        chooser.unregister(key.fileobj)
+                    if len(out) + len(err) > limit:
+                        raise HostFailed(f"a program's answer is longer than {limit} bytes", host=self.host.name)
+        return bytes(out), bytes(err)
 
     def docker(self) -> docker.APIClient:
         import docker
@@ -65,7 +114,9 @@ class LocalLink:
     def http(self) -> requests.Session:
         import requests
 
-        return requests.Session()
+        session = requests.Session()
+        session.trust_env = False  # a probe goes to the service, never to somebody's proxy
+        return session
 
     def dial(self, address: str, port: int, timeout_s: float) -> float:
         begin = time.monotonic()
@@ -92,13 +143,12 @@ class SshLink:
     def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
             limit: int = 64 << 20) -> Reply:  # fmt: skip
         words = ["sh", "-c", program, "sh", *args]
-        if any("\0" in word for word in words):
-            raise InputError("a word for a host has a NUL byte in it", host=self.host.name, mend="take it out")
+        check_words(words, self.host)
         if become:
             asks = self._become_password is not None
             words = ["sudo", *(["-S", "-p", ""] if asks else ["-n"]), *words]
             data = f"{self._become_password}\n".encode() + data if asks else data
-        with self._sessions, self._lock:
+        with self._lock:
             self.exchanges += 1
         with self._sessions:
             begin = time.monotonic()
@@ -138,11 +188,15 @@ class SshLink:
                 break
         while part := channel.recv_stderr(CHUNK):
             err += part
+        if len(out) + len(err) > limit:
+            raise HostFailed(f"a program's answer is longer than {limit} bytes", host=self.host.name)
         if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
             raise EOFError("no exit status")
         code = channel.recv_exit_status()
-        if code < 0 and not self._transport().is_active():
-            raise EOFError("connection closed")
+        if code < 0:
+            # A signal ended the program, or the link was lost: paramiko closes channels before it says the latter.
+            self._transport().join(0.2)
+            self._transport()
         return (code if code >= 0 else 255), bytes(out), bytes(err)
 
     def docker(self) -> docker.APIClient:
@@ -190,9 +244,10 @@ class SshLink:
         return found
 
     def close(self) -> None:
-        for kept in (self._docker, self._http, self._connection):
+        for kept in (self._docker, self._http):
             if kept is not None:
                 kept.close()
+        transport.close(self._connection)
 
 
 def _send(channel: Channel, data: bytes) -> None:
@@ -204,6 +259,12 @@ def _send(channel: Channel, data: bytes) -> None:
         quiet()
     except OSError:
         return
+
+
+def check_words(words: list[str], host: Host) -> None:
+    """Refuses a NUL byte, which no program's arguments can hold."""
+    if any("\0" in word for word in words):
+        raise InputError("a word for a host has a NUL byte in it", host=host.name, mend="take it out")
 
 
 def config_path(name: str) -> Path:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reply:
-    """How a program on a host ended. `exit` is its exit code (128 + n after signal n), `seconds` its whole exchange."""
+    """How a program on a host ended. `exit` is its exit code (128 + n after signal n; 255 over SSH), `seconds` its whole exchange."""
 
     exit: int
     out: bytes

@@ -82,7 +82,18 @@ def open_connection(host: Host, limit_s: float) -> Connection:
     except (OSError, EOFError, SSHException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Unreachable(f"cannot connect to {made.host}:{made.port}: {reason}", host=host.name) from None
+    finally:
+        if not made.is_connected:
+            close(made)
     return made
+
+
+def close(connection: Connection) -> None:
+    """Ends a connection, half-made ones too, and the jumps that it went through, which Fabric leaves open."""
+    connection.close()
+    connection.client.close()
+    if hasattr(connection.gateway, "client"):
+        close(connection.gateway)
 
 
 def ssh_error() -> type[Exception]:
@@ -108,7 +119,12 @@ def ssh_config(host: Host) -> paramiko.SSHConfig:
                 f"cannot read the ssh_config {path}", host=host.name, mend="for the practice hosts: ./inv lab.up"
             ) from None
     config = SSHConfig()
-    config.parse(io.StringIO(text))
+    try:
+        config.parse(io.StringIO(text))
+        config.lookup(host.address)
+    except (ssh_error(), ValueError, LookupError) as error:
+        where = ", ".join(map(str, files)) or "ansible_ssh_common_args"
+        raise InputError(f"cannot be read as ssh_config: {error}", path=where, host=host.name, mend="mend it, or name another with -F") from None  # fmt: skip
     return config
 
 
@@ -116,11 +132,14 @@ def arguments(host: Host) -> tuple[list[tuple[str, str]], list[Path]]:
     """What `ansible_ssh_common_args` and its like say: options, and ssh_config files. Raises InputError for others."""
     from inventory.connection import config_path
 
-    words = [
-        word
-        for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")
-        for word in shlex.split(str(host.variables.get(name, "")))
-    ]
+    try:
+        words = [
+            word
+            for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+            for word in shlex.split(str(host.variables.get(name) or ""))
+        ]
+    except ValueError as error:
+        raise InputError(f"cannot be split into words: {error}", host=host.name, key="ansible_ssh_common_args", mend="close the quotes") from None  # fmt: skip
     options: list[tuple[str, str]] = []
     files: list[Path] = []
     if host.ssh_config:
