@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
@@ -16,39 +17,49 @@ SHORTEST = 4
 """Characters; a shorter secret would blank out ordinary words, and is hidden only where it stands in a URL."""
 NAMES = re.compile(r"pass|pwd|secret|token|api_?key|private_?key|credential|auth_?key|salt", re.IGNORECASE)
 _NAME_OF_FILE = re.compile(r"_FILE$|_PATH$", re.IGNORECASE)
+# The first form of a password ends at the last @ before the path, as URLs are read (people forget to encode an @); the
+# second lets it hold ? and #. The steps are atomic and the scheme is bounded, so that no text takes more than linear time.
 _LOGIN = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>(?:\$\{[^}\s]*\}|[^\s:/@\"'{}])*)"
-    r":(?P<password>(?:\$\{[^}\s]*\}|[^\s/@\"'])+)@"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)(?P<user>(?:(?>\$\{[^}\s]*\}|[^\s:/@\"'{}]))*+)"
+    r":(?P<password>(?:(?>\$\{[^}\s]*\}|[^\s/?#\"']))+(?=@)|(?:(?>\$\{[^}\s]*\}|[^\s/@\"']))+)@"
 )
 _REFERENCE = re.compile(r"(?:\$\w+|\$\{\w+(?::?\?[^}]*)?\})+\Z")
-_PASSWORD_FIELD = re.compile(r"(?i)(\b(?:password|pwd)\s*=\s*)([^\s;&\"']+)")
+_DEFAULT = re.compile(r"\$\{\w+:?[-+]([^{}]*)\}")
+_PASSWORD_FIELD = re.compile(r"(?i)(\b(?:password|pwd)\s*=\s*)('[^']+'|\"[^\"]+\"|[^\s;&\"']+)")
+_ORDINARY = frozenset(("true", "false", "none", "null", "auto", "enabled", "disabled", "required", "optional"))
 
 
 class Mask:
     """Holds every secret of a run and hides them in text. Safe to share between threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._secrets: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
-        """Hides `secret` from now on, as it is and percent-encoded."""
-        forms = {secret, unquote(secret), quote(secret, safe=""), quote_plus(secret)}
-        fresh = {form for form in forms if len(form) >= SHORTEST} - self._secrets
-        if fresh:
-            self._secrets |= fresh
-            longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        """Hides `secret` from now on, as it is and percent-encoded; of one with several lines each long one too."""
+        forms = {secret, unquote(secret), *(line.strip() for line in secret.splitlines() if len(line.strip()) >= 8)}
+        forms |= {encode(form) for form in (secret, unquote(secret)) for encode in (_quoted, quote_plus)}
+        with self._lock:
+            fresh = {form for form in forms if len(form) >= SHORTEST} - self._secrets
+            if fresh:
+                self._secrets |= fresh
+                longest_first = sorted(self._secrets, key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def learn(self, name: str, value: str) -> None:
         """Adds what is secret about a variable: its value when its name says so, and the password in a URL or DSN."""
-        if NAMES.search(name) and not _NAME_OF_FILE.search(name) and "${" not in value:
-            self.add(value)
+        if NAMES.search(name) and not _NAME_OF_FILE.search(name):
+            for secret in _DEFAULT.findall(value) if "${" in value else [value]:
+                if secret.lower() not in _ORDINARY:
+                    self.add(secret)
         for match in _LOGIN.finditer(value):
             if not _REFERENCE.match(match["password"]):
                 self.add(match["password"])
         for match in _PASSWORD_FIELD.finditer(value):
-            self.add(match[2])
+            if not _REFERENCE.match(match[2].strip("\"'")):
+                self.add(match[2].strip("\"'"))
 
     def hide(self, text: str) -> str:
         """`text` with every known secret, and every password in a URL or DSN, replaced."""
@@ -57,6 +68,14 @@ class Mask:
         text = _LOGIN.sub(lambda match: f"{match['scheme']}{match['user']}:{_kept(match['password'])}@", text)
         return _PASSWORD_FIELD.sub(lambda match: match[1] + _kept(match[2]), text)
 
+    def hide_in(self, found: Any) -> Any:
+        """A document with every text in it hidden: done before it becomes JSON, whose escapes would split a secret."""
+        if isinstance(found, str):
+            return self.hide(found)
+        if isinstance(found, Mapping):
+            return {self.hide(str(key)): self.hide_in(item) for key, item in found.items()}
+        return [self.hide_in(item) for item in found] if isinstance(found, (list, tuple)) else found
+
     def hides(self, text: str) -> bool:
         """Whether `text` holds something that must not be shown."""
         return self.hide(text) != text
@@ -64,7 +83,11 @@ class Mask:
 
 def _kept(password: str) -> str:
     """A password as it is shown: a reference to a variable says nothing that is secret, unless it has a default."""
-    return password if _REFERENCE.match(password) else MASKED
+    return password if _REFERENCE.match(password.strip("\"'")) else MASKED
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def resolve(value: Any, mask: Mask, *, key: str = "", path: str = "") -> str:
@@ -95,7 +118,10 @@ def _from_command(command: str, path: str, key: str) -> str:
     import shlex
 
     try:
-        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=60, check=False)
+        words = shlex.split(command)
+        if not words:
+            raise ValueError("an empty command")
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise InputError(
             f"the command did not run: {type(error).__name__}", path=path, key=key, mend="try it in a shell"

@@ -39,7 +39,7 @@ class Output:
     def document(self, found: Any) -> None:
         """The document of `--json`; nothing without it."""
         if self.as_json:
-            sys.stdout.write(self.mask.hide(json.dumps(found, ensure_ascii=False, indent=2)) + "\n")
+            sys.stdout.write(json.dumps(self.mask.hide_in(found), ensure_ascii=False, indent=2) + "\n")
 
     def raw(self, text: str) -> None:
         """Bytes for another program, as they are: the caller has seen to the secrets."""

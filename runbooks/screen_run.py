@@ -148,7 +148,7 @@ class Collector:
             "hosts": end.get("hosts", {}),
             "events": found,
         }
-        return mask.hide(json.dumps(whole, ensure_ascii=False, indent=2))
+        return json.dumps(mask.hide_in(whole), ensure_ascii=False, indent=2)
 
 
 class Recorder:
