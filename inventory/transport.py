@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -194,12 +195,11 @@ def known_hosts_files(lookup: Any) -> list[Path]:
 
 def read_known_hosts(files: list[Path], name: str) -> tuple[list[paramiko.PKey], list[paramiko.PKey], int]:
     """The keys known for `name`, those revoked for anyone, and how many @cert-authority lines cannot be used here."""
-    from paramiko.hostkeys import HostKeyEntry, HostKeys
+    from paramiko.hostkeys import HostKeyEntry
 
     known: list[paramiko.PKey] = []
     revoked: list[paramiko.PKey] = []
     authorities = 0
-    matcher = HostKeys()
     for path in files:
         if not path.is_file():
             continue
@@ -218,10 +218,24 @@ def read_known_hosts(files: list[Path], name: str) -> tuple[list[paramiko.PKey],
                 continue
             if marker == "@revoked":
                 revoked.append(entry.key)
-            # paramiko has no public name for matching one line's patterns and hashes.
-            elif not marker and entry.hostnames and matcher._hostname_matches(name, entry):  # type: ignore[attr-defined]
+            elif not marker and entry.hostnames and names_host(entry.hostnames, name):
                 known.append(entry.key)
     return known, revoked, authorities
+
+
+def names_host(patterns: list[str], name: str) -> bool:
+    """Whether a line of known_hosts is about a host: hashes, `*` and `?`, and `!` that takes a host out."""
+    from paramiko.hostkeys import HostKeys
+
+    def fits(pattern: str) -> bool:
+        if pattern.startswith("|1|"):
+            return str(HostKeys.hash_host(name, pattern)) == pattern
+        form = re.escape(pattern.lower()).replace(r"\*", ".*").replace(r"\?", ".")
+        return re.fullmatch(form, name.lower()) is not None
+
+    return any(fits(each) for each in patterns if each[:1] != "!") and not any(
+        fits(each[1:]) for each in patterns if each[:1] == "!"
+    )
 
 
 def refusal(name: str, revoked: list[paramiko.PKey], authorities: int) -> paramiko.MissingHostKeyPolicy:
@@ -276,12 +290,28 @@ def docker_client(client: paramiko.SSHClient) -> docker.APIClient:
 
 def http_session(dialled: Callable[[str, int, float], Any]) -> requests.Session:
     """A requests session whose connections are dialled from the host, over the link."""
+    import ssl
+
     import requests
     import urllib3
     from requests.adapters import HTTPAdapter
+    from urllib3.util.ssl_ import resolve_cert_reqs
+    from urllib3.util.ssltransport import SSLTransport
+
+    class Through(ssl.SSLContext):
+        """TLS over what is no socket of the system, as a channel is none."""
+
+        def wrap_socket(self, sock: Any, server_hostname: str | None = None, **_: Any) -> Any:  # type: ignore[override]
+            return SSLTransport(sock, self, server_hostname)
 
     def connection_class(kind: Any) -> Any:
         class Dialled(kind):  # type: ignore[misc]
+            def connect(self) -> None:
+                if hasattr(self, "ssl_context"):
+                    self.ssl_context = Through(ssl.PROTOCOL_TLS_CLIENT)
+                    self.ssl_context.check_hostname = resolve_cert_reqs(self.cert_reqs) != ssl.CERT_NONE
+                super().connect()
+
             def _new_conn(self) -> Any:
                 limit = self.timeout if isinstance(self.timeout, (int, float)) else 10.0
                 return socket_like(dialled(self._dns_host.strip("[]"), self.port, limit), limit)
@@ -309,4 +339,5 @@ def socket_like(channel: Any, limit_s: float) -> Any:
     """A channel with a time limit for each read, as urllib3 expects of a socket."""
     channel.settimeout(limit_s)
     channel.setsockopt = lambda *_: None
+    channel._io_refs, channel._decref_socketios = 0, lambda: None  # what SSLTransport counts on a socket
     return channel

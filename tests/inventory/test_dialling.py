@@ -138,7 +138,7 @@ def test_dial_measures_a_connection_that_is_made(link: Link, web: ThreadingHTTPS
 
 
 def test_dial_tells_a_refused_connection_as_such(link: Link, nobody: int) -> None:
-    with pytest.raises(OSError, match="refused|Connect"):
+    with pytest.raises(OSError, match=r"refused|Connect"):
         link.dial("127.0.0.1", nobody, 5)
 
 

@@ -43,6 +43,11 @@ def test_a_key_that_is_known_for_another_name_does_not_count(server) -> None:
     assert "not in known_hosts" in str(refused(server.host()))
 
 
+def test_a_line_that_takes_this_host_out_does_not_count(server) -> None:
+    server.known("*,![127.0.0.?]:* " + server.public())
+    assert "not in known_hosts" in str(refused(server.host()))
+
+
 def test_a_changed_host_key_is_refused_with_both_fingerprints(server) -> None:
     other = (server.folder / "stranger.pub").read_text().split()[1]
     server.known(f"{{here}} ssh-ed25519 {other}")
@@ -79,11 +84,20 @@ def test_certificate_authorities_do_not_keep_known_keys_from_counting(server, li
         "{here} {key}",
         "other,{here} {key} a comment",
         "[127.0.0.*]:* {key}",
+        "*,![10.*]:* {key}",
         "# remark\n\nnot a line at all\n{here} ssh-ed25519 AAAA!broken\n{here} {key}",
         "{here} {rsa}\n{here} {key}",
         "{here} {rsa}",
     ],
-    ids=["plain", "list", "glob", "among lines that cannot be read", "both kinds", "only the kind offered second"],
+    ids=[
+        "plain",
+        "list",
+        "glob",
+        "glob with an exception",
+        "among lines that cannot be read",
+        "both kinds",
+        "only the kind offered second",
+    ],
 )
 def test_a_key_is_known_however_known_hosts_writes_it(server, links: Links, line: str) -> None:
     server.known(line.replace("{key}", server.public()).replace("{rsa}", server.public("rsa")))
@@ -174,7 +188,7 @@ CONFIGS = {
     "a file that is not there": ("-F {tmp}/absent", Unreachable, "cannot read the ssh_config"),
     "a file that is not text": ("-F {tmp}/binary", Unreachable, "cannot read the ssh_config"),
     "a file with a line that is none": ("-F {tmp}/wrong", InputError, "cannot be read as ssh_config"),
-    "a Match that is not known": ("-F {tmp}/match", InputError, "cannot be read as ssh_config"),
+    "a Match with nothing to match": ("-F {tmp}/match", InputError, "cannot be read as ssh_config"),
     "an option that is not known": ("-o Nonsense=1", InputError, "-o Nonsense is not supported"),
     "a flag that is not known": ("-v", InputError, "-v is not supported"),
     "an open quote": ("-o 'User=x", InputError, "cannot be split into words"),
@@ -186,7 +200,7 @@ def test_ssh_arguments_that_cannot_be_used_are_one_line(server, tmp_path: Path, 
     arguments, kind, words = CONFIGS[name]
     (tmp_path / "binary").write_bytes(b"\xff\xfe\0")
     (tmp_path / "wrong").write_text("Host\n  =\nnonsense\n")
-    (tmp_path / "match").write_text("Match nonsense x\n  User y\n")
+    (tmp_path / "match").write_text("Match host\n  User y\n")
     with pytest.raises(kind, match=words) as caught:
         connect(server.host(arguments.format(tmp=tmp_path)), Mask())
     assert "\n" not in str(caught.value) and (caught.value.mend or kind is Unreachable)
