@@ -40,7 +40,7 @@ STEPS: Mapping[str, StepKind] = {
 
 KEYS = ("name", "step", "tags", "risk", "together", "vars", "when", "gate")
 PHASE_KEYS = ("name", "requires", "gate", "steps")
-_WHEN = re.compile(r"(?:(not)\s+)?(service|image|live)(?:\s+(\S+))?\Z")
+_WHEN = re.compile(r"(?:(not)\s+)?(?:(live)|(service|image)\s+(\S+))\Z")
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,7 @@ def gate_of(node: Node | None, where: str, base: Gate) -> Gate:
 def check_together(steps: tuple[PhaseStep, ...], where: str) -> None:
     """Steps that stand together follow each other, and only steps of low risk may."""
     groups: list[str | None] = []
+    gate = Gate()
     for step in steps:
         if step.together is None:
             groups.append(None)
@@ -225,7 +226,16 @@ def check_together(steps: tuple[PhaseStep, ...], where: str) -> None:
                 key="together",
                 mend="put them one after another",
             )
+        if step.together in groups and step.gate != gate:
+            raise InputError(
+                f"{step.name} has another gate than the step before it",
+                path=where,
+                line=step.line,
+                key="gate",
+                mend="steps that stand together have one gate: write it at each of them, or for the phase",
+            )
         groups.append(step.together)
+        gate = step.gate
 
 
 def check_setting(kind: str, name: str, value: Any, where: str, line: int | None) -> None:
@@ -245,6 +255,10 @@ def check_setting(kind: str, name: str, value: Any, where: str, line: int | None
             key=f"vars.{name}",
             mend=f"write a {kinds[wanted]}",
         )
+    # A step says itself what else it can tell to be wrong; most have nothing to say.
+    found = getattr(STEPS[kind], "problem", lambda _name, _value: None)(name, value)
+    if found:
+        raise InputError(found[0], path=where, line=line, key=f"vars.{name}", mend=found[1])
 
 
 def settings(step: PhaseStep, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,8 +283,8 @@ def applies(step: PhaseStep, stack: Stack, facts: Facts) -> bool:
         return True
     match = _WHEN.match(step.when.strip())
     assert match is not None  # noqa: S101 - checked when the phase was read
-    negated, word, name = match.groups()
-    if word == "live":
+    negated, live, word, name = match.groups()
+    if live:
         holds = facts.live
     elif word == "service":
         holds = name in stack.services

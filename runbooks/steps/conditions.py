@@ -19,8 +19,16 @@ SETTINGS: Mapping[str, tuple[type, Any, str]] = {
         "strong, optional (required: false) or keep: edges to mere logs, traces and metrics",
     ),
 }
+TELEMETRY_EDGES = ("strong", "optional", "keep")
 OPTIONAL_SINCE = (2, 20, 2)
 """Compose knows `required: false` from 2.20.2."""
+
+
+def problem(name: str, value: Any) -> tuple[str, str] | None:
+    """What is wrong with a setting of the right type, and the mend."""
+    if name == "telemetry_edges" and value not in TELEMETRY_EDGES:
+        return f"{value!r} is no way to treat them", f"write {', '.join(TELEMETRY_EDGES[:-1])} or {TELEMETRY_EDGES[-1]}"
+    return None
 
 
 def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
@@ -48,12 +56,13 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
             optional = None
             why = f"{service.name} starts when {name} is healthy"
             if images.is_telemetry(dependency) and not images.is_telemetry(service):
-                if settings["telemetry_edges"] == "optional" and (not facts.live or facts.compose >= OPTIONAL_SINCE):
+                if settings["telemetry_edges"] == "optional":
                     optional = False
-                notes.append(
-                    f"{service.name} will not start while {name}, which is telemetry, is unhealthy: "
-                    "set telemetry_edges to optional or keep if it should"
-                )
+                elif edge.required:
+                    notes.append(
+                        f"{service.name} will not start while {name}, which is telemetry, is unhealthy: "
+                        "set telemetry_edges to optional or keep if it should"
+                    )
             operations.append(SetCondition(service.name, name, "service_healthy", optional, why))
             proofs[service.name, name] = proof(facts)
     applied = splice.apply(stack, operations)
@@ -87,8 +96,11 @@ def why_not(stack: Stack, service: Service, edge: Edge, facts: Facts, settings: 
         return f"{edge.dependency} runs once and ends", False
     if not images.has_check(dependency, facts):
         return f"{edge.dependency} has no health check, and `up` fails on a condition without one", True
-    if images.is_telemetry(dependency) and not images.is_telemetry(service) and settings["telemetry_edges"] == "keep":
-        return f"{edge.dependency} is telemetry, and telemetry_edges is keep", False
+    if images.is_telemetry(dependency) and not images.is_telemetry(service):
+        if settings["telemetry_edges"] == "keep":
+            return f"{edge.dependency} is telemetry, and telemetry_edges is keep", False
+        if settings["telemetry_edges"] == "optional" and facts.live and facts.compose < OPTIONAL_SINCE:
+            return f"{edge.dependency} is telemetry, and this Compose does not know required: false", True
     unwell = [
         container
         for container in facts.containers.get(dependency.name, ())

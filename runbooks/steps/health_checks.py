@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from runbooks.compose import splice
+from runbooks.compose import splice, units
 from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
 from runbooks.steps import images
@@ -25,6 +27,9 @@ SLOW_S = 5.0
 """An own check with an interval from here on gains a start_interval; a quicker one loses little by waiting for it."""
 LATE = "60s"
 """The start_period for a service with a check of its own and none: failures inside it do not count."""
+TIMES = ("interval", "timeout", "start_period", "start_interval")
+OWN = ("test", "wrong", "retries", *TIMES)
+"""Keys of a check in `health_checks`. `wrong`: a test that must fail, where the tool cannot make one from a port."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,36 @@ class Candidate:
     wrong: tuple[str, ...] | None
     source: str
     settings: Mapping[str, Any]
+
+
+def problem(name: str, value: Any) -> tuple[str, str] | None:
+    """What is wrong with a setting of the right type, and the mend."""
+    if name in TIMES and not units.seconds(value):
+        return f"{value!r} is no duration", "write 10s"
+    if name == "retries" and value < 1:
+        return f"{value!r} is no count", "write 1 or more"
+    for service, check in value.items() if name == "health_checks" else ():
+        given = check if isinstance(check, Mapping) else {"test": check}
+        for key, own in given.items():
+            if key not in OWN:
+                near = get_close_matches(str(key), OWN, n=1)
+                return (
+                    f"{service}: {key} is no key of a check",
+                    f"did you mean {near[0]}?" if near else f"keys: {', '.join(OWN)}",
+                )
+            if key in TIMES and not (isinstance(own, str) and units.seconds(own)):
+                return f"{service}: {key}: {own!r} is no duration", "write 10s"
+            if key == "retries" and (not isinstance(own, int) or isinstance(own, bool) or own < 1):
+                return f"{service}: {key}: {own!r} is no count", "write 1 or more"
+        for key in ("test", *(("wrong",) if "wrong" in given else ())):
+            test = given.get(key)
+            words = isinstance(test, list) and len(test) > 1 and test[0] in ("CMD", "CMD-SHELL")
+            if not words and not (isinstance(test, str) and test.strip()):
+                return (
+                    f"{service}: has no {key} that can be run",
+                    "write test: a command, or test: [CMD, program, argument]",
+                )
+    return None
 
 
 def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
@@ -183,7 +218,7 @@ def candidates(service: Service, facts: Facts, settings: Mapping[str, Any]) -> I
 
 def known(service: Service, facts: Facts) -> tuple[Entry, tuple[int, ...]]:
     """The catalogue's entry for a service's image, and the ports to try, the likeliest first."""
-    name, image = images.repository(service.image), facts.images.get(service.image or "")
+    name, image = images.repository(service.image), images.image_of(service, facts)
     declared = service.ports or (image.ports if image else ())
     if name in ENTRIES:
         entry = ENTRIES[name]
@@ -201,9 +236,7 @@ def known(service: Service, facts: Facts) -> tuple[Entry, tuple[int, ...]]:
 
 def misdirected(test: tuple[str, ...]) -> tuple[str, ...] | None:
     """The same check asked of a wrong port, when it names one."""
-    import re
-
-    changed = tuple(re.sub(r"(?<=[:/ =])(\d{2,5})(?=[/\s\"']|$)", str(WRONG_PORT), word) for word in test)
+    changed = tuple(re.sub(r"(?<![\w.])\d{2,5}(?![\w.])", str(WRONG_PORT), word) for word in test)
     return changed if changed != test else None
 
 

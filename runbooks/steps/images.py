@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from runbooks.compose.model import Service, Stack
-from runbooks.model import Facts
+from runbooks.model import Facts, Image
 
 TELEMETRY = re.compile(
-    r"logstash|fluent-?(?:d|bit)|filebeat|metricbeat|vector|promtail|\bloki\b|apm-server|jaeger|zipkin|otel|opentelemetry|"
-    r"tempo|graylog|telegraf|statsd|datadog|newrelic|sentry|collector"
+    r"logstash|fluent-?(?:d|bit)|filebeat|metricbeat|promtail|apm-server|jaeger|zipkin|otel|opentelemetry|"
+    r"(?<![a-z])(?:vector|loki|tempo)(?![a-z])|graylog|telegraf|statsd|datadog|newrelic|sentry|collector"
 )
-"""Logs, traces and metrics: what a service that answers users can do without."""
+"""Logs, traces and metrics: what a service that answers users can do without. (`pgvector` and `temporal` are none.)"""
 JOB = re.compile(
     r"(?:^|[-_])(?:migrat\w*|init\w*|setup|seed\w*|bootstrap|createbuckets?|job|once|provision\w*)(?:$|[-_])"
 )
@@ -57,9 +57,17 @@ def is_one_shot(stack: Stack, service: Service, facts: Facts) -> bool:
     return bool(JOB.search(service.name))
 
 
+def image_of(service: Service, facts: Facts) -> Image | None:
+    """The image of a service; one that is built and has no name in the file is known by what its container runs."""
+    if service.image:
+        return facts.images.get(service.image)
+    ids = (container.image_id for container in facts.containers.get(service.name, ()))
+    return next((facts.images[each] for each in ids if each in facts.images), None)
+
+
 def image_has_check(service: Service, facts: Facts) -> bool:
     """Whether the image that a service runs brings its own HEALTHCHECK, as far as the facts tell."""
-    image = facts.images.get(service.image or "")
+    image = image_of(service, facts)
     return image is not None and image.has_health_check
 
 

@@ -12,6 +12,7 @@ from runbooks.model import Altered, Change, Facts, Kept, Proof, Question, Refusa
 from runbooks.steps import images, pooling
 from runbooks.steps.common import health_probes, refusals
 from runbooks.steps.pooling import Pointer, Pooler
+from runbooks.steps.urls import Login
 
 NAME = "pgbouncer"
 SETTINGS: Mapping[str, tuple[type, Any, str]] = {
@@ -35,7 +36,7 @@ def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Quest
     if pooler is None:
         return ()
     found = [Question(f"{NAME}/max_connections", pooler.database.name, ("sh", "-c", SHOW_MAX))]
-    for service, pointers in consumers(stack, pooler, settings).items():
+    for service, pointers in consumers(stack, pooler, facts, settings).items():
         for pointer in pointers:
             if pointer.login and pointer.login.user:
                 found.append(
@@ -43,7 +44,7 @@ def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Quest
                         key(service, pointer),
                         pooler.database.name,
                         query(pooler, pointer),
-                        {"PGPASSWORD": pointer.login.password, "PGCONNECT_TIMEOUT": "5"},
+                        environment(pointer.login),
                         10.0,
                     )
                 )
@@ -64,14 +65,14 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
         if service.active
         and service.name not in (pooler.service.name, pooler.database.name)
         and any(pooling.pointers(service, pooler))
-        for why in (pooling.why_direct(service, frozenset(settings["pool_exclude"])),)
+        for why in (pooling.why_direct(stack, service, facts, frozenset(settings["pool_exclude"])),)
         if why
     ]
     moves: list[Pointer] = []
     refused: list[Refusal] = []
-    for service, pointers in consumers(stack, pooler, settings).items():
+    for service, pointers in consumers(stack, pooler, facts, settings).items():
         problem = next(
-            (text for pointer in pointers for text in (why_not(service, pointer, pooler, facts),) if text), ""
+            (text for pointer in pointers for text in (why_not(stack, service, pointer, pooler, facts),) if text), ""
         )
         if problem:
             variable = stack.services[service].environment[pointers[0].variable]
@@ -107,7 +108,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     )  # fmt: skip
 
 
-def consumers(stack: Stack, pooler: Pooler, settings: Mapping[str, Any]) -> dict[str, list[Pointer]]:
+def consumers(stack: Stack, pooler: Pooler, facts: Facts, settings: Mapping[str, Any]) -> dict[str, list[Pointer]]:
     """The services that may go through the pooler, with every place where they name its database."""
     excluded = frozenset(settings["pool_exclude"])
     found: dict[str, list[Pointer]] = {}
@@ -115,15 +116,17 @@ def consumers(stack: Stack, pooler: Pooler, settings: Mapping[str, Any]) -> dict
         itself = service.name in (pooler.service.name, pooler.database.name) or "pgbouncer" in images.repository(
             service.image
         )
-        if service.active and not itself and not pooling.why_direct(service, excluded):
+        if service.active and not itself and not pooling.why_direct(stack, service, facts, excluded):
             pointers = list(pooling.pointers(service, pooler))
             if pointers:
                 found[service.name] = pointers
     return found
 
 
-def why_not(service: str, pointer: Pointer, pooler: Pooler, facts: Facts) -> str:
+def why_not(stack: Stack, service: str, pointer: Pointer, pooler: Pooler, facts: Facts) -> str:
     """Why a consumer stays where it is; empty when nothing is in the way."""
+    if graph.adds_cycle(stack, service, pooler.service.name):
+        return f"{pooler.service.name} itself starts after {service}, so each would wait for the other"
     if pointer.problem:
         return pointer.problem
     if not facts.live:
@@ -145,7 +148,6 @@ def edges(stack: Stack, pooler: Pooler, moves: list[Pointer], facts: Facts) -> l
         AddDependency(service, pooler.service.name, condition, "its connections go through the pooler")
         for service in dict.fromkeys(move.service for move in moves)
         if pooler.service.name not in stack.services[service].edges
-        and not graph.adds_cycle(stack, service, pooler.service.name)
     ]
 
 
@@ -162,9 +164,11 @@ def room(
     room_for = settings["max_client_conn"] + most
     if clients < room_for:
         wanted["max_client_conn"] = str(room_for)
-    pairs = {(move.login.database or move.login.user, move.login.user) for move in moves if move.login} or {("", "")}
+    logins = [*(move.login for move in moves if move.login), *pooling.pooled(stack, pooler)]
+    pairs = {(login.database or login.user, login.user) for login in logins} or {("", "")}
     direct = sum(DIRECT for entry in kept if entry.what == "database_url")
-    fits = max(1, (most - RESERVED - number(pooler.setting("reserve_pool_size"), 0) - direct) // len(pairs))
+    # PgBouncer's reserve is a pool's own, not one of all pools together.
+    fits = max(1, (most - RESERVED - direct) // len(pairs) - number(pooler.setting("reserve_pool_size"), 0))
     size = number(pooler.setting("default_pool_size"), USUAL_POOL)
     if pooler.setting("default_pool_size") is None and settings["default_pool_size"] != USUAL_POOL:
         size = settings["default_pool_size"]
@@ -261,6 +265,11 @@ def told(before: Stack, after: Stack, operation: Operation, facts: Facts) -> Alt
         proof,
         operation.reason,
     )
+
+
+def environment(login: Login) -> dict[str, str]:
+    """What a consumer's login brings to the query besides its name; a login that insists on TLS is tried with it."""
+    return {"PGPASSWORD": login.password, "PGCONNECT_TIMEOUT": "5", **({"PGSSLMODE": "require"} if login.tls else {})}
 
 
 def query(pooler: Pooler, pointer: Pointer) -> tuple[str, ...]:

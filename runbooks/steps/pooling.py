@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbooks.compose.model import Service, Stack, Variable
+from runbooks.model import Facts
 from runbooks.steps import images, urls
 
 _HOST_NAME = re.compile(r"(?i)^(?P<prefix>.*?)_?(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS|HOST_NAME|SERVICE_HOST)$")
+_URL_NAME = re.compile(r"(?i)_?(?:JDBC|R2DBC|CONNECTION|DATABASE)?_?(?:URL|URI|DSN|STRING)$")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ def upstream_of(stack: Stack, pooler: Service) -> tuple[Service, int] | None:
         host, port = (
             (aimed.addresses[0].host, aimed.addresses[0].port) if aimed and aimed.addresses else (variable.value, None)
         )
+        beside = pooler.environment.get(name.replace("HOST", "PORT")) if name.endswith("HOST") else None
+        if port is None and beside and beside.value and beside.value.isdigit():
+            port = int(beside.value)
         for service in stack.services.values():
             if host in names_of(service) and service.name != pooler.name:
                 return service, port or 5432
@@ -105,14 +110,14 @@ def names_of(service: Service) -> frozenset[str]:
     return frozenset(names)
 
 
-def why_direct(service: Service, excluded: frozenset[str]) -> str:
+def why_direct(stack: Stack, service: Service, facts: Facts, excluded: frozenset[str]) -> str:
     """Why a service keeps its own connection to the database; empty when it may go through the pooler."""
     if service.name in excluded:
         return "is in pool_exclude"
     name = f"{images.repository(service.image)} {service.name}"
     if images.NOT_POOLED.search(name):
         return "needs its own connection (exporter, backup, administration, migration or replication)"
-    if images.JOB.search(service.name):
+    if images.JOB.search(service.name) or images.is_one_shot(stack, service, facts):
         return "is a job that may migrate the schema"
     return ""
 
@@ -126,6 +131,18 @@ def pointers(service: Service, pooler: Pooler) -> Iterator[Pointer]:
             yield from _split(service, variable, pooler, database)
 
 
+def pooled(stack: Stack, pooler: Pooler) -> list[urls.Login]:
+    """The logins that go through the pooler already."""
+    itself = replace(pooler, database=pooler.service, database_port=pooler.port)
+    return [
+        pointer.login
+        for service in stack.services.values()
+        if service.active and service.name != pooler.service.name
+        for pointer in pointers(service, itself)
+        if pointer.login
+    ]
+
+
 def _in_text(service: Service, variable: Variable, pooler: Pooler, database: frozenset[str]) -> Iterator[Pointer]:
     """A URL or DSN that names the database as its host."""
     aimed = urls.target(variable.value or "")
@@ -135,13 +152,16 @@ def _in_text(service: Service, variable: Variable, pooler: Pooler, database: fro
         if address.host not in database or (address.port or 5432) != pooler.database_port:
             continue
         problem = "it names several hosts, and a pooler stands for one" if len(aimed.addresses) > 1 else ""
-        dsn = "://" not in (variable.value or "")
         text = pooler.service.name
-        if not dsn and (address.port is not None or pooler.port != 5432):
+        if not aimed.apart and (address.port is not None or pooler.port != 5432):
             text += f":{pooler.port}"
-        if dsn and (address.port or 5432) != pooler.port:
-            problem = problem or f"its port would have to become {pooler.port}: change the DSN by hand"
-        yield Pointer(service.name, variable.name, address.start, address.end, text, aimed.login, problem)
+        if aimed.apart and (address.port or 5432) != pooler.port:
+            problem = problem or f"its port would have to become {pooler.port}: change it by hand"
+        login = aimed.login
+        if not login.user:  # as JDBC has it: the login stands in variables beside the URL
+            own = login_beside(service, _URL_NAME.sub("", variable.name))
+            login = replace(own, database=login.database or own.database, tls=login.tls or own.tls)
+        yield Pointer(service.name, variable.name, address.start, address.end, text, login, problem)
 
 
 def _split(service: Service, variable: Variable, pooler: Pooler, database: frozenset[str]) -> Iterator[Pointer]:
@@ -184,4 +204,5 @@ def login_beside(service: Service, prefix: str) -> urls.Login:
         value("USER", "USERNAME", "USER_NAME"),
         value("PASSWORD", "PASS", "PASSWD", "PWD"),
         value("DATABASE", "DB", "NAME", "DBNAME", "DB_NAME", "DATABASE_NAME"),
+        value("SSLMODE", "SSL_MODE").startswith(("require", "verify")),
     )

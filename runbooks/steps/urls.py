@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 SCHEME = re.compile(
-    r"(?:jdbc:)?(?:postgres(?:ql)?|pgsql|psql|postgis|ecto|timescaledb?|pg)(?:\+[A-Za-z0-9_]+)?(?:://)", re.IGNORECASE
+    r"(?:jdbc:|r2dbc:(?:pool:)?)?(?:postgres(?:ql)?|pgsql|psql|postgis|ecto|timescaledb?|pg)(?:\+[A-Za-z0-9_]+)?(?:://)",
+    re.IGNORECASE,
 )
 """PostgreSQL's own scheme, and those of drivers and frameworks on top of it (SQLAlchemy, Django, JDBC, Ecto, Laravel)."""
 _WORD = r"(?:\"[^\"]*\"|'[^']*'|[^\s;\"']+)"
 _KEY = re.compile(
     rf"(?i)(?:^|(?<=[\s;]))(host|server|data source|port|user|user id|username|uid|password|pwd|dbname|database)\s*=\s*({_WORD})"
 )
+_TLS = re.compile(r"(?i)\bssl[ _]?(?:mode)?\s*=\s*['\"]?(?:require|verify|true|on)")
 _HOSTS = re.compile(r"(\[[^\]]*\]|[^,:/?#\s]*)(?::(\d*))?(?:,|\Z)")
 
 
@@ -29,30 +31,36 @@ class Address:
 
 @dataclass(frozen=True)
 class Login:
-    """Who logs in where: decoded. An empty `database` means the user's name, as libpq has it."""
+    """Who logs in where: decoded. An empty `database` means the user's name, as libpq has it. `tls`: only encrypted."""
 
     user: str
     password: str
     database: str
+    tls: bool = False
 
 
 @dataclass(frozen=True)
 class Target:
-    """A database that a text points at: its addresses (several: libpq tries them in order), and the login it carries."""
+    """A database that a text points at: its addresses (several: libpq tries them in order), and the login it carries.
+
+    `apart`: the port does not stand right after the host, as in a DSN or in a URL's query.
+    """
 
     addresses: tuple[Address, ...]
     login: Login
+    apart: bool = False
 
 
 def target(text: str) -> Target | None:
     """The PostgreSQL database that a text points at; None when it points at none."""
+    found: Target | None = None
     match = SCHEME.match(text.strip())
     if match:
         offset = len(text) - len(text.lstrip())
-        return _url(text, offset + match.end())
-    if re.search(r"(?i)(?:^|[\s;])(?:host|server|data source)\s*=", text) and "://" not in text:
-        return _pairs(text)
-    return None
+        found = _url(text, offset + match.end())
+    elif re.search(r"(?i)(?:^|[\s;])(?:host|server|data source)\s*=", text) and "://" not in text:
+        found = _pairs(text)
+    return replace(found, login=replace(found.login, tls=True)) if found and _TLS.search(text) else found
 
 
 def _url(text: str, begin: int) -> Target | None:
@@ -72,12 +80,20 @@ def _url(text: str, begin: int) -> Target | None:
     user, _, password = login.partition(":")
     path, _, query = text[end:].partition("?")
     fields = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
-    if not addresses and fields.get("host", "").startswith(("/", "%2F", "%2f")):
-        return None  # a socket: nothing on the network to move
+    apart = not addresses and bool(fields.get("host"))
+    if apart:
+        if fields["host"].startswith(("/", "%2F", "%2f")):
+            return None  # a socket: nothing on the network to move
+        begin = len(text) - len(query) + f"&{query}".index(f"&host={fields['host']}") + len("host=")
+        own = fields.get("port", "")
+        addresses.append(
+            Address(begin, begin + len(fields["host"]), fields["host"], int(own) if own.isdigit() else None)
+        )
     database = unquote(path.strip("/").split("/")[0]) if path.startswith("/") else ""
     return Target(
         tuple(addresses),
         Login(unquote(user or fields.get("user", "")), unquote(password or fields.get("password", "")), database),
+        apart,
     )
 
 
@@ -122,4 +138,5 @@ def _pairs(text: str) -> Target | None:
     return Target(
         (Address(start, end, name, int(port) if port.isdigit() else None),),
         Login(value("user"), value("password"), value("dbname")),
+        apart=True,
     )
