@@ -9,16 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
-from typing import Literal
 
 from checks import gate as gates
-from checks.model import Gate, Probe, Sample, Verdict
+from checks.model import Gate, Verdict
 from inventory import fleet
 from inventory.errors import Locked, RunbookError
-from runbooks import batches, events
+from runbooks import batches, events, gating
+from runbooks.gating import Side
 from runbooks.hostrun import HostRun, back_again, heartbeat, names, watched
 from runbooks.plan_model import Plan, Stage
-from runbooks.symptoms import symptoms
 
 FAILED, REFUSED, ROLLED_BACK, NOT_ROLLED_BACK, PAUSED, INTERRUPTED = 5, 4, 3, 6, 7, 130
 
@@ -59,7 +58,6 @@ class End:
 
 
 GOES_ON = End("done", 0)
-Side = Literal["change", "undo"]
 
 
 def migrate(run: Run) -> int:
@@ -174,35 +172,11 @@ def settings_of(run: Run, stage: Stage) -> Gate:
 
 
 def gate(run: Run, hosts: Sequence[HostRun], stages: Mapping[str, Stage], settings: Gate, side: Side) -> Verdict:
-    """Measures a stage's probes on all its hosts at once, and tells every round and the verdict."""
-    probes: dict[str, tuple[Probe, ...]] = {host.name: watched(stages[host.name]) for host in hosts}
+    """Watches a stage's probes on all its hosts at once. An undo is watched to its end, whoever wants to stop."""
+    probes = {host.name: watched(stages[host.name]) for host in hosts}
     steps = names(stages[hosts[0].name])
-    told = tuple(host.name for host in hosts)
-    run.emit(
-        events.GateStarted(steps=steps, hosts=told, gate=settings, probes=sum(map(len, probes.values())), after=side)
-    )
-    begin = time.monotonic()
-
-    def on_round(number: int, samples: list[Sample]) -> None:
-        failing = tuple(events.Failing(s.host, s.probe, s.detail, s.ok is None) for s in samples if not s.ok)
-        run.emit(events.GateRound(
-            steps=steps, number=number, elapsed_s=time.monotonic() - begin, window_s=settings.window_s,
-            ok=sum(s.ok is True for s in samples), failed=sum(s.ok is False for s in samples),
-            unknown=sum(s.ok is None for s in samples), failing=failing,
-        ))  # fmt: skip
-
-    def asking(host: HostRun) -> Callable[[], list[Sample]]:
-        return lambda: host.round(probes[host.name])
-
-    wait = run.stop.wait if side == "change" else _patient
-    verdict = gates.watch(settings, {host.name: asking(host) for host in hosts}, probes, wait=wait, on_round=on_round)
-    found = (
-        symptoms({host.name: (host.link, host.plan.compose.name) for host in hosts}, verdict)
-        if verdict.outcome == "fail"
-        else ()
-    )
-    run.emit(events.GateEnded(steps=steps, hosts=told, verdict=verdict, symptoms=found, after=side))
-    return verdict
+    wait = run.stop.wait if side == "change" else None
+    return gating.watch(hosts, probes, settings, run.emit, steps=steps, side=side, wait=wait)
 
 
 def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) -> End:
@@ -327,9 +301,3 @@ def finish(run: Run, end: End) -> int:
         message=message, mend=mend,
     ))  # fmt: skip
     return code
-
-
-def _patient(seconds: float) -> bool:
-    """Waits without heeding a stop: an undo is always carried to its end."""
-    time.sleep(seconds)
-    return False

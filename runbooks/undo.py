@@ -6,16 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from checks import gate as gates
-from checks.model import Gate, Sample
+from checks.model import Gate
 from inventory import fleet
 from inventory.errors import Refused, RunbookError
 from rollback.model import Snapshot
-from runbooks import events
+from runbooks import events, gating
 from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
-from runbooks.symptoms import symptoms
 
 GATE = Gate(window_s=10.0, interval_s=2.0, failure_limit=1)
 """What is watched after a rollback: that the old stack stands again."""
@@ -145,26 +143,7 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
 def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink) -> dict[str, bool]:
     """Watches the services that were brought up; a host is well when none of its probes failed."""
     probes = {host.name: back_again(host.plan.images, plans[host.name].restarts) for host in hosts}
-    steps = ("rollback",)
-    told = tuple(host.name for host in hosts)
-    emit(events.GateStarted(steps=steps, hosts=told, gate=GATE, probes=sum(map(len, probes.values())), after="undo"))
-    begin = time.monotonic()
-
-    def on_round(number: int, samples: list[Sample]) -> None:
-        failing = tuple(events.Failing(s.host, s.probe, s.detail, s.ok is None) for s in samples if not s.ok)
-        emit(events.GateRound(
-            steps=steps, number=number, elapsed_s=time.monotonic() - begin, window_s=GATE.window_s, failing=failing,
-            ok=sum(s.ok is True for s in samples), failed=sum(s.ok is False for s in samples), unknown=sum(s.ok is None for s in samples),
-        ))  # fmt: skip
-
-    rounds = {host.name: (lambda host=host: host.round(probes[host.name])) for host in hosts}
-    verdict = gates.watch(GATE, rounds, probes, on_round=on_round)
-    said = (
-        symptoms({host.name: (host.link, host.plan.compose.name) for host in hosts}, verdict)
-        if verdict.outcome == "fail"
-        else ()
-    )
-    emit(events.GateEnded(steps=steps, hosts=told, verdict=verdict, symptoms=said, after="undo"))
+    verdict = gating.watch(hosts, probes, GATE, emit, steps=("rollback",), side="undo")
     return {result.host: False for result in verdict.results if result.failed}
 
 
