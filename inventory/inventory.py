@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +16,7 @@ from inventory.model import Inventory
 from inventory.precedence import assembled
 from inventory.reading import Reading, add_folders, pairs, read_group, read_program
 
+_INI = re.compile(rb"(?:[ \t]*(?:[#;][^\n]*)?\r?\n){0,1000}(?:[\w.-][^\n:{]*\r?\n){0,1000}\[[\w.:-]+\][ \t]*\r?\n")
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -25,7 +27,13 @@ def load(environment: str, folder: Path | None = None, declared: Iterable[str] =
     if os.access(path, os.X_OK) and path.suffix not in (".yml", ".yaml", ".json"):
         read_program(path, reading)
     else:
-        root = text.parse(text.read(path), reading.path)
+        data = text.read(path)
+        if _INI.match(data):
+            raise InputError(
+                "is in Ansible's INI form, which is not read here", path=reading.path, line=1,
+                mend=f"convert it: ansible-inventory -i FILE --list --yaml > {environment}.yml",
+            )  # fmt: skip
+        root = text.parse(data, reading.path)
         if not isinstance(root, MappingNode):
             raise InputError("holds no inventory", path=reading.path, line=1, mend="begin with all:, hosts: below it")
         for key, node in pairs(root):

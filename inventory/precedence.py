@@ -27,9 +27,9 @@ def assembled(environment: str, reading: Reading, declared: tuple[str, ...]) -> 
     }
     loose = [host for host in (*ungrouped.hosts, *reading.hosts) if host not in grouped]
     ungrouped.hosts = dict.fromkeys(loose)
+    ranks = ranked(reading)
     if not reading.hosts:
         raise InputError("names no host", path=reading.path, mend="write hosts: below all:")
-    ranks = ranked(reading)
     memberships: dict[str, set[str]] = {}
     for name, group in reading.groups.items():
         for host in group.hosts:
