@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -35,7 +35,9 @@ class Mask:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._secrets: frozenset[str] = frozenset()
+        self._public: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
+        self._weak: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
         """Hides `secret` from now on, as it is and percent-encoded; of one with several lines each long one too."""
@@ -45,8 +47,25 @@ class Mask:
             fresh = {form for form in forms if len(form) >= SHORTEST} - self._secrets
             if fresh:
                 self._secrets |= fresh
-                longest_first = sorted(self._secrets, key=len, reverse=True)
-                self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+                self._compile()
+
+    def reveal(self, words: Iterable[str]) -> None:
+        """Names that everybody may see: a password that is one of them (`postgres`) is hidden only where it is given.
+
+        Hiding it everywhere would blank out services and images, and tell by that what it is.
+        """
+        with self._lock:
+            self._public |= {word for word in words if len(word) >= SHORTEST}
+            self._compile()
+
+    def _compile(self) -> None:
+        def either(words: Iterable[str]) -> str:
+            return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+
+        strong, weak = self._secrets - self._public, self._secrets & self._public
+        self._pattern = re.compile(either(strong)) if strong else None
+        named = rf"(?i:[\w-]*(?:{NAMES.pattern})[\w-]*)[\"']?\s*[:=]\s*[\"']?"
+        self._weak = re.compile(rf"({named})(?:{either(weak)})(?!\w)") if weak else None
 
     def learn(self, name: str, value: str) -> None:
         """Adds what is secret about a variable: its value when its name says so, and the password in a URL or DSN."""
@@ -65,6 +84,8 @@ class Mask:
         """`text` with every known secret, and every password in a URL or DSN, replaced."""
         if self._pattern is not None:
             text = self._pattern.sub(MASKED, text)
+        if self._weak is not None:
+            text = self._weak.sub(lambda match: match[1] + MASKED, text)
         text = _LOGIN.sub(lambda match: f"{match['scheme']}{match['user']}:{_kept(match['password'])}@", text)
         return _PASSWORD_FIELD.sub(lambda match: match[1] + _kept(match[2]), text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from inventory.errors import InputError, Refused
@@ -110,6 +110,7 @@ _FLAG = re.compile(r"(?i)--?[\w-]*(?:pass|password|requirepass|masterauth|secret
 
 def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
     """Teaches the mask every secret of a stack and its containers: variables, URLs, and options of commands."""
+    mask.reveal(names(stack))
     for path, data in stack.files.items():
         if posixpath.basename(path).startswith(".env") or path.endswith(".env"):
             bound: dict[str, environment.Bound] = {}
@@ -132,6 +133,19 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
         for each in members:
             for name, value in each.environment.items():
                 mask.learn(name, value)
+
+
+_NAME = re.compile(r"(?i)(?:^|_)(?:user|username|db|database|dbname|name|host|hostname)$")
+
+
+def names(stack: Stack) -> Iterator[str]:
+    """What a stack calls its things: services, images, users, databases, hosts. None of that is secret."""
+    for service in stack.services.values():
+        yield service.name
+        yield from re.split(r"[/:@]", service.image or "")
+        for variable in service.environment.values():
+            if _NAME.search(variable.name) and variable.value:
+                yield variable.value
 
 
 def dotted(version: Iterable[int]) -> str:
