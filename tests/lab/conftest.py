@@ -21,7 +21,7 @@ from inventory import connection, inventory
 from inventory.errors import RunbookError
 from inventory.link import Link
 from inventory.secrets import Mask
-from lab import hosts
+from lab import engine, hosts
 from lab.state import PROJECT_DIR, LabState
 from runbooks import book
 
@@ -91,6 +91,12 @@ def lab() -> Iterator[LabState]:
         raise
     yield state
     hosts.down(lambda *_: None, state=state)
+    client = engine.answering()
+    if client is not None:
+        mine = {"label": f"compose-runbook.lab={state.tag}"}
+        assert client.containers.list(all=True, filters=mine) == []
+        assert client.volumes.list(filters=mine) == []
+    assert not state.folder.exists()
 
 
 @pytest.fixture(scope="session")
