@@ -114,7 +114,7 @@ def why_direct(stack: Stack, service: Service, facts: Facts, excluded: frozenset
     """Why a service keeps its own connection to the database; empty when it may go through the pooler."""
     if service.name in excluded:
         return "is in pool_exclude"
-    name = f"{images.repository(service.image)} {service.name}"
+    name = f"{images.owner(service.image)} {images.repository(service.image)} {service.name}"
     if images.NOT_POOLED.search(name):
         return "needs its own connection (exporter, backup, administration, migration or replication)"
     if images.JOB.search(service.name) or images.is_one_shot(stack, service, facts):
