@@ -21,6 +21,7 @@ from runbooks.plan_model import HostPlan, Plan
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.session import Session
 
+UNHEEDED = ("hooks", "windows", "requires_soak")
 UNFINISHED = ("gate failed", "inconclusive", "failed", "interrupted")
 
 
@@ -58,6 +59,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         interrupt.heeded(stop, lambda text: out.errors.print(text, style="yellow")),
     ):
         emit = events.fan_out(collector, shown)
+        heeded(opened)
         if not how.check:
             recover(opened, emit)
         plan = propose.live(opened, phase, emit)
@@ -83,6 +85,17 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         if out.as_json:
             out.raw(collector.document(out.mask) + "\n")
         return code
+
+
+def heeded(opened: Session) -> None:
+    """Raises InputError for a setting that guards production elsewhere and that nothing here would heed."""
+    for host in opened.inventory.hosts:
+        for name in UNHEEDED:
+            if host.variables.get(name):
+                raise InputError(
+                    "would not be heeded: this version has no hooks, windows or soaks", host=host.name, key=name,
+                    mend="take it out to migrate without it",
+                )  # fmt: skip
 
 
 def recover(opened: Session, emit: events.Sink) -> None:
