@@ -11,8 +11,8 @@ from typing import Any
 from runbooks.compose import splice, units
 from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
-from runbooks.steps import images
-from runbooks.steps.catalogue import ENTRIES, RUNTIMES, UNKNOWN, WRONG_PORT, Check, Entry
+from runbooks.steps import catalogue, images
+from runbooks.steps.catalogue import RUNTIMES, UNKNOWN, WRONG_PORT, Check, Entry
 from runbooks.steps.common import argv, health_probes, refusals
 
 NAME = "health_checks"
@@ -161,6 +161,9 @@ def choose(service: Service, facts: Facts, settings: Mapping[str, Any]) -> tuple
         known = [option for option in options if not option.source.startswith("by its declared port")]
         if known:
             return known[0], known[0].source
+        entry = catalogue.find(service)
+        if entry is not None and entry.blind:
+            return None, "its image ships no program that could ask it: plan against the live host to be sure"
         return None, "no check is known for its image: name one in health_checks, or plan against the live host"
     if not options:
         return None, "no check is known for its image, and it declares no port: name one in health_checks"
@@ -220,16 +223,9 @@ def known(service: Service, facts: Facts) -> tuple[Entry, tuple[int, ...]]:
     """The catalogue's entry for a service's image, and the ports to try, the likeliest first."""
     name, image = images.repository(service.image), images.image_of(service, facts)
     declared = service.ports or (image.ports if image else ())
-    if name in ENTRIES:
-        entry = ENTRIES[name]
-        listen = service.environment.get("LISTEN_PORT") or service.environment.get("PGBOUNCER_PORT")
-        if listen and listen.value and listen.value.isdigit():
-            return entry, (int(listen.value),)
-        if name == "pgbouncer" and images.owner(service.image).startswith("bitnami"):
-            return entry, (6432,)
-        # A health port of its own is asked first; images that are told another port are found by what they declare.
-        others = [port for port in declared if port != entry.port][:1] if facts.live else []
-        return entry, (entry.port, *others)
+    entry = catalogue.find(service)
+    if entry is not None:
+        return entry, catalogue.ports(entry, service, declared, live=facts.live)
     checks: tuple[Check, ...] = RUNTIMES.get(name, UNKNOWN)
     return Entry(0, checks), tuple(declared[:2])
 
