@@ -54,10 +54,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
     phase = choice.read()
     collector, stop = Collector(), Flag()
     shown = RunScreen(out.console, out.mask)
-    with (
-        session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened,
-        interrupt.heeded(stop, lambda text: out.errors.print(text, style="yellow")),
-    ):
+    with session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened:
         emit = events.fan_out(collector, shown)
         heeded(opened)
         if not how.check:
@@ -72,14 +69,16 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             out.document({"run": None, "outcome": "checked", **plans.to_json(plan, out.mask)})
             return exit_code(opened.errors, list(opened.links))
         plan = allowed(opened, plan, how.accept_risk)
-        if plan.changed and not stop.is_set():
+        if plan.changed:
             services = {restart.service for host in plan.hosts for restart in host.restarts}
             hosts = [host.host for host in plan.hosts if host.changed]
             out.confirm(f"carry this out on {', '.join(hosts)}, restarting {len(services)} service(s) on each?")
         store = Store()
         try:
             emit = events.fan_out(collector, shown, Recorder(store, out.mask))
-            code = runner.migrate(run_of(opened, plan, how, emit, stop))
+            # Until here nothing is written, so that Ctrl-C may simply end the program.
+            with interrupt.heeded(stop, lambda text: out.errors.print(text, style="yellow")):
+                code = runner.migrate(run_of(opened, plan, how, emit, stop))
         finally:
             store.close()
         if out.as_json:
