@@ -12,14 +12,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def heeded(stop: Event, tell: Callable[[str], None]) -> Iterator[None]:
-    """Within it, the first signal sets `stop` and says so; another one raises KeyboardInterrupt."""
+def heeded(stop: Event, tell: Callable[[str], None], what: str) -> Iterator[None]:
+    """Within it, the first signal sets `stop` and tells `what` happens first; another one raises KeyboardInterrupt."""
 
     def hear(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        tell("stopping: the step in progress is undone first; once more to leave at once")
+        tell(f"stopping: {what}; once more to leave at once")
 
     before = {number: signal.signal(number, hear) for number in SIGNALS}
     try:

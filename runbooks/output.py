@@ -46,6 +46,10 @@ class Output:
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.flush()
 
+    def warn(self, text: str) -> None:
+        """A line that an operator must read, beside the document."""
+        self.errors.print(self.mask.hide(text), style="yellow", markup=False, soft_wrap=True)
+
     def error(self, error: RunbookError) -> None:
         """One line about what is wrong and the mend."""
         self.errors.print(self.mask.hide(f"error: {error}"), style="red", markup=False, soft_wrap=True)

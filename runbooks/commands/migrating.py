@@ -77,7 +77,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         try:
             emit = events.fan_out(collector, shown, Recorder(store, out.mask))
             # Until here nothing is written, so that Ctrl-C may simply end the program.
-            with interrupt.heeded(stop, lambda text: out.errors.print(text, style="yellow")):
+            with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
                 code = runner.migrate(run_of(opened, plan, how, emit, stop))
         finally:
             store.close()

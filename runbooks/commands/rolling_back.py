@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 from checks.evidence import RunRecord, Store
 from inventory.errors import InputError
-from runbooks import events, session, undo
+from runbooks import events, interrupt, session, undo
 from runbooks.commands.choice import exit_code
 from runbooks.output import Output
 from runbooks.screen_run import Collector, Recorder, RunScreen
@@ -45,7 +46,8 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
             out.confirm(f"undo {what} on {', '.join(plan.host for plan in plans)}?")
             collector = Collector()
             emit = events.fan_out(collector, RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what))
-            code = undo.rollback(opened, plans, what, emit, force=force)
+            with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
+                code = undo.rollback(opened, plans, what, emit, force=force)
             if out.as_json:
                 out.raw(collector.document(out.mask) + "\n")
             return code or exit_code(opened.errors, plans)
