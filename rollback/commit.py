@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -107,10 +107,25 @@ class HostWriter:
 
     def commit(self, transaction: Transaction) -> Snapshot:
         """Writes all files of a transaction or none, keeping a snapshot. Raises Drift, Locked or Refused before writing."""
+        transaction = self._owned(transaction)
         snapshot = records.snapshot_of(transaction)
         sources = {write.before.path: write.data for write in transaction.writes}
         self._write(snapshot, transaction.reads, sources)
         return snapshot
+
+    def _owned(self, transaction: Transaction) -> Transaction:
+        """A created file belongs to whom the project's folder belongs, unless the transaction says whose it is."""
+        if all(write.before.sha256 or write.data is None or write.uid is not None for write in transaction.writes):
+            return transaction
+        found = self.link.run('stat -L -c "%u %g" "$1"', self.project_dir).text.split()
+        if len(found) != 2:
+            raise HostFailed(f"the owner of {self.project_dir} is not known", host=self._host)
+        uid, gid = map(int, found)
+        writes = tuple(
+            replace(write, uid=uid, gid=gid) if write.before.sha256 is None and write.uid is None else write
+            for write in transaction.writes
+        )
+        return replace(transaction, writes=writes)
 
     def undo(self, snapshot: Snapshot, *, force: bool = False) -> Snapshot:
         """Puts back every file of a snapshot, byte for byte, as a transaction of its own.

@@ -27,6 +27,8 @@ def path(text: str) -> str:
     """`text` if it can stand in a line. Raises InputError for a line break or NUL, and for what no file can be called."""
     if any(char in text for char in "\n\r\0"):
         raise InputError(f"{text!r} has a line break or NUL in it", mend="rename the file")
+    if text.endswith(" "):  # a shell drops it when it reads the line
+        raise InputError(f"{text!r} ends with a blank", mend="rename the file")
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -78,7 +80,7 @@ def snapshot_of(transaction: Transaction) -> Snapshot:
     before, after = [], []
     for write in transaction.writes:
         old = write.before
-        before.append(old)
+        before.append(old if old.sha256 else FileState(old.path, None, 0, 0, 0))
         if write.data is None:
             after.append(FileState(old.path, None, 0, 0, 0))
             continue

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from checks.model import Gate
 from inventory import fleet
-from inventory.errors import Refused, RunbookError
-from rollback.model import Snapshot
+from inventory.errors import Drift, Refused, RunbookError
+from rollback.model import FileState, Snapshot
 from runbooks import events, gating
 from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
@@ -101,6 +101,7 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
     by_name = {plan.host: plan for plan in plans}
     runs = {name: host_run(session, plan, emit) for name, plan in by_name.items()}
     errors: dict[str, RunbookError] = {}
+    measured = True
     locked = fleet.each(runs, lambda name: runs[name].writer.lock())
     errors |= {name: result.error for name, result in locked.items() if result.error}
     ready = [name for name in runs if name not in errors]
@@ -111,10 +112,11 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
             back = [name for name in ready if name not in errors]
             well = {name: bool(results[name].value) for name in back}
             if back:
-                well |= gated([runs[name] for name in back], by_name, emit)
+                unwell, measured = gated([runs[name] for name in back], by_name, emit)
+                well |= unwell
     finally:
         fleet.each(ready, lambda name: runs[name].writer.release())
-    return ended(session, plans, errors, well if ready else {}, emit, time.monotonic() - begin)
+    return ended(session, plans, errors, well if ready else {}, emit, time.monotonic() - begin, measured=measured)
 
 
 def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:
@@ -128,6 +130,8 @@ def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:
 def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) -> bool:
     """Puts the files back snapshot by snapshot, then the images, then brings each service up once."""
     begin = time.monotonic()
+    if not force:
+        unchanged(host, plan)
     for snapshot in plan.snapshots:
         host.writer.undo(snapshot, force=force)
     host.give_back_images(plan.snapshots[-1])
@@ -140,15 +144,28 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
     return well
 
 
-def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink) -> dict[str, bool]:
-    """Watches the services that were brought up; a host is well when none of its probes failed."""
+def unchanged(host: HostRun, plan: HostUndo) -> None:
+    """Raises Drift where any of the snapshots could not be undone: half a rollback would be worse than none."""
+    expected: dict[str, FileState] = {}
+    for snapshot in plan.snapshots:
+        for state in snapshot.after:
+            expected.setdefault(state.path, state)
+    for path, (found, _) in host.writer.read(list(expected)).items():
+        if found != expected[path]:
+            raise Drift(f"{path} was changed since", host=host.name, mend="restore it, or add --force (keeps a copy)")
+
+
+def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink) -> tuple[dict[str, bool], bool]:
+    """Watches the services that were brought up. Returns the hosts that are not well, as at least one of their probes
+    failed, and whether enough could be measured to say so."""
     probes = {host.name: back_again(host.plan.images, plans[host.name].restarts) for host in hosts}
     verdict = gating.watch(hosts, probes, GATE, emit, steps=("rollback",), side="undo")
-    return {result.host: False for result in verdict.results if result.failed}
+    measured = verdict.outcome != "inconclusive" or not any(probes.values())
+    return {result.host: False for result in verdict.results if result.failed}, measured
 
 
 def ended(session: Session, plans: Sequence[HostUndo], errors: Mapping[str, RunbookError], well: Mapping[str, bool],
-          emit: events.Sink, seconds: float) -> int:  # fmt: skip
+          emit: events.Sink, seconds: float, *, measured: bool) -> int:  # fmt: skip
     """The last event of a rollback, and its exit code."""
     endings: dict[str, events.Ending] = {}
     for plan in plans:
@@ -157,6 +174,9 @@ def ended(session: Session, plans: Sequence[HostUndo], errors: Mapping[str, Runb
     for name, error in errors.items():
         emit(events.HostFailed(host=name, error=error.message, mend=error.mend, code=error.code))
     code, outcome, message = 0, "done", "every file is as it was, byte for byte"
+    if not measured:
+        code, outcome = 7, "inconclusive"
+        message = "every file is as it was, but whether the stack is well could not be measured: see ./inv health"
     if errors:
         refused = all(error.code == Refused.code for error in errors.values())
         code, outcome = (4, "refused") if refused else (5, "failed")

@@ -16,10 +16,11 @@ from rollback.model import FileState, FileWrite, Snapshot, Transaction
 from tests.rollback.conftest import ShellLink
 from tests.rollback.test_commit import change
 
-# What a file can be called: no slash or NUL; a line break is refused. Bytes that are not UTF-8 are names too.
+# What a file can be called: no slash or NUL; a line break or a blank at the end is refused. Bytes that are not UTF-8 are
+# names too.
 NAMES = (
     st.binary(min_size=1, max_size=20)
-    .filter(lambda name: not set(name) & set(b"/\0\n\r") and name not in (b".", b".."))
+    .filter(lambda name: not set(name) & set(b"/\0\n\r") and name not in (b".", b"..") and not name.endswith(b" "))
     .map(os.fsdecode)
 )
 STATES = st.builds(

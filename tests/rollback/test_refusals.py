@@ -223,7 +223,7 @@ def test_a_lock_that_was_lost_is_noticed_by_the_next_commit(writer, project):
     assert content(project) == before
 
 
-@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\0b", "\ud800"])
+@pytest.mark.parametrize("text", ["/p/a\nb", "/p/a\rb", "/p/a\0b", "/p/\ud800", "/p/a "])
 def test_a_path_that_no_line_can_hold_is_refused(writer, text):
     with pytest.raises(InputError, match="rename the file"):
         writer().read([text])
