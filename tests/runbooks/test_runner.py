@@ -1,0 +1,246 @@
+"""A run on real files, through the real program that writes them; only `docker` is a stand-in."""
+
+import pytest
+
+from inventory.engine import Compose
+from inventory.errors import InputError, Unreachable
+from runbooks import events, runner, undo
+from runbooks.plan_model import HostPlan, Plan, StartupPlan
+from tests.runbooks.bench import BEFORE, GATE, content, make_bench
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    return make_bench(tmp_path, monkeypatch)
+
+
+def test_a_run_whose_gate_passes_stands_and_is_undone_byte_for_byte_by_a_rollback(bench):
+    folder = bench.host()
+    before = content(folder)
+    assert bench.migrate(bench.plan("\n# one", "\n# two")) == 0
+    assert (folder / "docker-compose.yml").read_bytes() == BEFORE + b"\n# two"
+    assert bench.docker.ups == ["db", "web"] * 2
+    assert bench.end.hosts == {"web-1": "changed"}
+    assert [event.verdict.outcome for event in bench.of(events.GateEnded)] == ["pass", "pass"]
+    kinds = [event.kind for event in bench.writer("web-1").journal()]
+    ups = ["command-begin", "command-end"] * 2
+    assert kinds == ["begin", "commit", *ups, "gate"] * 2
+    assert bench.writer("web-1").owner() is None
+    assert bench.rollback() == 0
+    assert content(folder) == before
+    assert bench.docker.ups == ["db", "web"] * 3
+    assert bench.rollback("run-3") == ("", ())
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "ups", "words"),
+    [
+        ("\n# web is unhealthy", ["db", "web", "db", "web"], "the gate failed: container:web on web-1 failed: unhealthy"),
+        ("\n# web does not answer", ["db", "web", "db", "web"], "the gate failed: answers:web on web-1 failed: exit 1"),
+        ("\n# web does not start", ["db", "web", "db", "web"], "a service did not get healthy on web-1"),
+        ("\n# db does not start", ["db", "db", "web"], "a service did not get healthy on web-1"),
+    ],
+)  # fmt: skip
+def test_what_a_gate_or_a_start_refuses_is_undone_and_every_byte_is_as_before(bench, text, ups, words):
+    folder = bench.host()
+    before = content(folder)
+    assert bench.migrate(bench.plan(text)) == runner.ROLLED_BACK == 3
+    assert content(folder) == before
+    assert bench.docker.ups == ups
+    assert (bench.end.outcome, bench.end.hosts) == ("gate failed", {"web-1": "undone"})
+    assert bench.end.message == f"{words}; step 1 was undone"
+    assert [(event.ok, event.detail) for event in bench.of(events.StepUndone)] == [(True, "")]
+    failed = [event for event in bench.of(events.GateEnded) if event.verdict.outcome == "fail"]
+    if "unhealthy" in text:
+        assert failed[0].symptoms[0].log == ("a line of the log",)
+        assert failed[0].symptoms[0].health_log == ("exit 1: no",)
+    assert bench.writer("web-1").owner() is None
+    assert undo.applied(bench.writer("web-1").snapshots()) == []
+
+
+@pytest.mark.parametrize(
+    "gate", [{"min_samples": 3, "window": "300ms"}, {"consecutive": 2}, {"interval": "80ms"}], ids=str
+)
+def test_no_gate_setting_of_the_inventory_keeps_a_failed_start_from_its_undo(bench, gate):
+    folder = bench.host()
+    before = content(folder)
+    assert bench.migrate(bench.plan("\n# db does not start"), gate=gate) == 3
+    assert content(folder) == before
+
+
+def test_a_failing_step_undoes_itself_alone_or_the_whole_run_as_its_gate_says(bench):
+    folder = bench.host()
+    before = content(folder)
+    plan = bench.plan("\n# one", "\n# web is unhealthy")
+    assert bench.migrate(plan) == 3
+    assert (folder / "docker-compose.yml").read_bytes() == BEFORE + b"\n# one"
+    assert bench.rollback() == 0
+    assert content(folder) == before
+
+
+def test_the_inventory_may_say_that_the_whole_run_is_undone(bench):
+    folder = bench.host()
+    before = content(folder)
+    assert bench.migrate(bench.plan("\n# one", "\n# web is unhealthy"), gate={"rollback_scope": "run"}) == 3
+    assert content(folder) == before
+    assert len(bench.of(events.StepUndone)) == 2
+
+
+def test_the_inventory_may_say_that_a_failing_gate_pauses(bench):
+    folder = bench.host()
+    assert bench.migrate(bench.plan("\n# web is unhealthy"), gate={"on_failure": "pause"}) == runner.PAUSED == 7
+    assert b"# web is unhealthy" in (folder / "docker-compose.yml").read_bytes()
+    assert bench.end.hosts == {"web-1": "paused"}
+
+
+def test_an_undo_that_does_not_get_well_is_said_to_stand(bench):
+    folder = bench.host()
+    before = content(folder)
+    bench.docker.tell("down-web")
+    assert bench.migrate(bench.plan("\n# one")) == runner.NOT_ROLLED_BACK == 6
+    assert content(folder) == before
+    assert (bench.end.outcome, bench.end.hosts) == ("rollback failed", {"web-1": "stands"})
+    assert "the files are as before; not every service got healthy" in bench.of(events.StepUndone)[0].detail
+
+
+@pytest.mark.parametrize("kind", [events.StepStarted, events.FilesWritten, events.ServiceUp, events.GateStarted])
+def test_an_operator_who_stops_leaves_every_byte_as_before(bench, kind):
+    folder = bench.host()
+    before = content(folder)
+    bench.on = lambda event: bench.stop.set() if isinstance(event, kind) else None
+    assert bench.migrate(bench.plan("\n# one")) == runner.INTERRUPTED == 130
+    assert content(folder) == before
+    assert (bench.end.outcome, bench.end.hosts) == ("interrupted", {"web-1": "undone"})
+    assert bench.writer("web-1").owner() is None
+
+
+def test_an_operator_who_stops_before_the_first_host_changes_nothing(bench):
+    folder = bench.host()
+    before = content(folder)
+    bench.stop.set()
+    assert bench.migrate(bench.plan("\n# one")) == 130
+    assert content(folder) == before
+    assert bench.end.hosts == {"web-1": "skipped"}
+
+
+def test_an_operator_who_stops_during_the_undo_does_not_stop_the_undo(bench):
+    folder = bench.host()
+    before = content(folder)
+    bench.on = lambda event: bench.stop.set() if isinstance(event, events.StepUndone) else None
+    bench.migrate(bench.plan("\n# web is unhealthy"))
+    assert content(folder) == before
+    assert bench.of(events.GateEnded)[-1].verdict.outcome == "pass"
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", ".env"])
+def test_a_file_that_changed_since_the_plan_is_refused_and_nothing_is_written(bench, file):
+    folder = bench.host()
+    plan = bench.plan("\n# one")
+    (folder / file).write_bytes(b"by hand")
+    before = content(folder)
+    assert bench.migrate(plan) == runner.REFUSED == 4
+    assert content(folder) == before
+    assert (bench.end.outcome, bench.end.hosts) == ("refused", {"web-1": "failed"})
+    assert "was changed since it was read" in bench.end.message
+    assert bench.docker.ups == []
+    assert bench.writer("web-1").owner() is None
+
+
+def test_another_runs_lock_is_refused_and_left_alone(bench):
+    folder = bench.host()
+    other = bench.writer("web-1", "run-0")
+    other.prepare()
+    other.lock()
+    before = (folder / "docker-compose.yml").read_bytes()
+    assert bench.migrate(bench.plan("\n# one")) == 4
+    assert (folder / "docker-compose.yml").read_bytes() == before
+    assert other.owner().run == "run-0"
+
+
+def test_a_gate_that_cannot_measure_pauses_and_leaves_what_is_written(bench):
+    folder = bench.host()
+    bench.on = lambda event: bench.docker.tell("away") if isinstance(event, events.GateStarted) else None
+    assert bench.migrate(bench.plan("\n# one")) == runner.PAUSED == 7
+    assert (folder / "docker-compose.yml").read_bytes() == BEFORE + b"\n# one"
+    assert (bench.end.outcome, bench.end.hosts) == ("inconclusive", {"web-1": "paused"})
+    assert bench.writer("web-1").owner() is None
+    (bench.docker.folder / "away").unlink()
+    bench.on = lambda _event: None
+    assert bench.rollback() == 0
+    assert (folder / "docker-compose.yml").read_bytes() == BEFORE
+
+
+@pytest.mark.parametrize("gate", [{"windw": "1s"}, {"min_samples": 99}, {"window": "soon"}])
+def test_gate_settings_that_do_not_fit_are_refused_before_anything_is_written(bench, gate):
+    folder = bench.host()
+    before = content(folder)
+    with pytest.raises(InputError, match=r"the inventory.*gate\."):
+        bench.migrate(bench.plan("\n# one"), gate=gate)
+    assert content(folder) == before
+    assert bench.told == []
+
+
+def test_a_canary_that_fails_spares_the_other_hosts(bench):
+    folders = [bench.host(name) for name in ("web-1", "web-2", "web-3")]
+    before = [content(folder) for folder in folders]
+    assert bench.migrate(bench.plan("\n# web is unhealthy"), serial=("1", "100%")) == 3
+    assert [content(folder) for folder in folders] == before
+    assert bench.end.hosts == {"web-1": "undone", "web-2": "skipped", "web-3": "skipped"}
+    assert {event.host for event in bench.of(events.StepStarted)} == {"web-1"}
+
+
+def test_a_host_that_drifted_drops_out_and_the_others_go_on(bench):
+    folders = [bench.host(name) for name in ("web-1", "web-2")]
+    plan = bench.plan("\n# one")
+    (folders[0] / ".env").write_text("A=2")
+    assert bench.migrate(plan, serial=("100%",)) == 4
+    assert bench.end.hosts == {"web-1": "failed", "web-2": "changed"}
+    assert [folder.joinpath("docker-compose.yml").read_bytes() for folder in folders] == [BEFORE, BEFORE + b"\n# one"]
+
+
+def test_more_failing_hosts_than_allowed_end_the_run_before_the_next_batch(bench):
+    folders = [bench.host(name) for name in ("web-1", "web-2")]
+    plan = bench.plan("\n# one")
+    (folders[0] / ".env").write_text("A=2")
+    assert bench.migrate(plan, serial=("1",), max_fail_percentage=10.0) == 4
+    assert (folders[1] / "docker-compose.yml").read_bytes() == BEFORE
+
+
+def test_one_bad_host_of_a_batch_undoes_the_batch(bench):
+    folders = [bench.host(name) for name in ("web-1", "web-2")]
+    before = [content(folder) for folder in folders]
+    plan = bench.plan("\n# one")
+    bad = bench.host_plan("web-2", ["\n# web is unhealthy"], GATE)
+    plan = Plan("1", "staging", ("s",), (plan.hosts[0], bad))
+    assert bench.migrate(plan, serial=("100%",)) == 3
+    assert [content(folder) for folder in folders] == before
+    assert bench.end.hosts == {"web-1": "undone", "web-2": "undone"}
+
+
+def test_a_host_whose_link_is_lost_after_the_write_stands_and_keeps_its_snapshot(bench):
+    folder = bench.host()
+    run = bench.links["web-1"].run
+
+    def cut(program, *words, **more):
+        if words[:1] == ("execute",):
+            raise Unreachable("the link was lost", host="web-1")
+        return run(program, *words, **more)
+
+    bench.links["web-1"].run = cut
+    assert bench.migrate(bench.plan("\n# one")) == runner.FAILED == 5
+    assert bench.end.hosts == {"web-1": "stands"}
+    bench.links["web-1"].run = run
+    bench.writer("web-1").unlock()
+    assert bench.rollback() == 0
+    assert (folder / "docker-compose.yml").read_bytes() == BEFORE
+
+
+def test_a_plan_without_changes_touches_nothing(bench):
+    folder = bench.host()
+    plan = Plan(
+        "1", "staging", ("s",), (HostPlan("web-1", str(folder), Compose(str(folder), "web-1"), (), StartupPlan()),)
+    )
+    assert bench.migrate(plan) == 0
+    assert (bench.end.outcome, bench.end.hosts) == ("nothing", {"web-1": "unchanged"})
+    assert list(folder.glob(".compose-runbook*")) == []

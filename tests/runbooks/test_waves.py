@@ -1,0 +1,151 @@
+"""The program of a wave, run for real by a shell with a `docker` that writes down what it was asked."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from inventory.engine import Compose
+from inventory.link import Reply
+from runbooks.waves import SLACK_S, UP, Wave, bring_up, command
+from tests.runbooks.fakes import fake_docker
+
+SHELLS = [[name, *more] for name, *more in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(name)]
+
+
+class Shell:
+    """Runs journalled commands as the host's program does: each word is one, in the project's folder."""
+
+    def __init__(self, folder, shell=("sh",)):
+        self.folder, self.shell, self.limits, self.argvs = folder, list(shell), [], []
+
+    def execute(self, argv, timeout_s):
+        assert argv[0] == "sh"
+        assert not any("\n" in word for word in argv), "a word with a line break cannot be journalled"
+        self.limits.append(timeout_s)
+        self.argvs.append(argv)
+        begin = time.monotonic()
+        done = subprocess.run(
+            [*self.shell, *argv[1:]],
+            cwd=self.folder,
+            capture_output=True,
+            timeout=30,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return Reply(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    made = fake_docker(tmp_path / "docker", monkeypatch, "db pool web")
+    folder = tmp_path / "a project's folder"
+    folder.mkdir()
+    (folder / "docker-compose.yml").write_text("services: {}\n")
+    made.project("shop", folder)
+    return made
+
+
+@pytest.fixture
+def compose(tmp_path):
+    return Compose(str(tmp_path / "a project's folder"), "shop", ("docker-compose.yml",), (".env",), ("x",))
+
+
+def carried_out(compose, waves, shell=("sh",), stopped=lambda: False):
+    told = []
+    host = Shell(compose.directory, shell)
+    well = bring_up(host, compose, waves, report=told.append, stopped=stopped)
+    return well, told, host
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_each_service_is_created_among_its_dependencies_and_started_alone_in_order(docker, compose, shell):
+    well, told, host = carried_out(compose, [Wave("db", 60), Wave("pool", 61.2), Wave("web", 5)], shell)
+    assert well
+    assert [(brought.service, brought.ok, brought.output) for brought in told] == [
+        ("db", True, ""), ("pool", True, ""), ("web", True, ""),
+    ]  # fmt: skip
+    usual = f"compose --ansi never --progress plain -p shop --project-directory {compose.directory}"
+    usual += " -f docker-compose.yml --env-file .env --profile x up --no-build --pull never"
+    assert docker.asked == [
+        f"{usual} --no-start -- db",
+        f"{usual} -d --no-deps --no-recreate --wait --wait-timeout 60 -- db",
+        f"{usual} --no-start -- pool",
+        f"{usual} -d --no-deps --no-recreate --wait --wait-timeout 62 -- pool",
+        f"{usual} --no-start -- web",
+        f"{usual} -d --no-deps --no-recreate --wait --wait-timeout 5 -- web",
+    ]
+    assert host.limits == [60 + SLACK_S, 61.2 + SLACK_S, 5 + SLACK_S]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_the_first_that_fails_ends_the_waves_with_composes_own_words(docker, compose, shell):
+    docker.tell("down-pool")
+    well, told, _ = carried_out(compose, [Wave("db", 60), Wave("pool", 60), Wave("web", 60)], shell)
+    assert not well
+    assert [(brought.service, brought.ok) for brought in told] == [("db", True), ("pool", False)]
+    assert told[1].output == "container shop-pool-1 is unhealthy"
+    assert docker.ups == ["db", "pool"]
+
+
+def test_an_operator_who_stops_ends_the_waves_between_two_services(docker, compose):
+    count = iter([False, True])
+    well, told, _ = carried_out(compose, [Wave("db", 60), Wave("web", 60)], stopped=lambda: next(count))
+    assert well
+    assert [brought.service for brought in told] == ["db"]
+
+
+@pytest.mark.parametrize(("scale", "count"), [(None, 0), (0, 2), (1, 2), (3, 2)])
+def test_a_service_keeps_its_scale_in_both_commands(docker, compose, scale, count):
+    carried_out(compose, [Wave("web", 60, scale)])
+    assert sum(f" --scale web={scale} " in line for line in docker.asked) == count
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_a_service_with_a_check_of_its_own_is_up_when_all_its_containers_answer(docker, compose, shell, tmp_path):
+    said = tmp_path / "said"
+    check = ("sh", "-c", f"printf '%s|' \"$@\" >>'{said}'", "-", "it's $(x)", 'a "b"\nc', "")
+    well, *_ = carried_out(compose, [Wave("web", 5, answers=check)], shell)
+    assert well
+    assert said.read_text() == 'it\'s $(x)|a "b"\nc||'
+    assert not any("--wait" in line for line in docker.asked)
+    asked = next(line for line in docker.asked if line.startswith("ps "))
+    for part in ("project=shop", "service=web", "oneoff=False"):
+        assert f"--filter label=com.docker.compose.{part}" in asked
+
+
+def test_a_service_that_does_not_answer_in_time_is_not_up(docker, compose):
+    well, told, _ = carried_out(compose, [Wave("web", 0.5, answers=("false",))])
+    assert not well
+    assert told[0].output.endswith("web does not answer")
+
+
+def test_a_check_that_comes_good_later_is_waited_for(docker, compose, tmp_path):
+    tries = tmp_path / "tries"
+    check = ("sh", "-c", f"echo x >>'{tries}'; [ $(wc -l <'{tries}') -ge 3 ]")
+    well, *_ = carried_out(compose, [Wave("web", 10, answers=check)])
+    assert well
+    assert len(tries.read_text().splitlines()) == 3
+
+
+def test_an_engine_that_is_away_fails_the_wave(docker, compose):
+    docker.tell("away")
+    well, told, _ = carried_out(compose, [Wave("web", 5, answers=("true",))])
+    assert not well
+    assert "Cannot connect to the Docker daemon" in told[0].output
+
+
+def test_a_name_that_a_shell_could_read_otherwise_stays_one_word(docker, compose, tmp_path):
+    odd = "$(touch made);`touch made`"
+    argv = command(Compose(compose.directory, "shop", (f"a {odd}.yml",)), Wave(odd, 1))
+    subprocess.run(argv, cwd=tmp_path, check=False, capture_output=True)
+    assert not (tmp_path / "made").exists()
+    assert f"-f a {odd}.yml" in docker.asked[0]
+    assert docker.asked[0].endswith(f"-- {odd}")
+
+
+def test_the_program_is_one_line_since_each_journalled_word_is_one():
+    assert "\n" not in UP
+    assert os.linesep not in UP
