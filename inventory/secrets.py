@@ -20,8 +20,8 @@ _NAME_OF_FILE = re.compile(r"_FILE$|_PATH$", re.IGNORECASE)
 # The first form of a password ends at the last @ before the path, as URLs are read (people forget to encode an @); the
 # second lets it hold ? and #. The steps are atomic and the scheme is bounded, so that no text takes more than linear time.
 _LOGIN = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)(?P<user>(?:(?>\$\{[^}\s]*\}|[^\s:/@\"'{}]))*+)"
-    r":(?P<password>(?:(?>\$\{[^}\s]*\}|[^\s/?#\"']))+(?=@)|(?:(?>\$\{[^}\s]*\}|[^\s/@\"']))+)@"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)(?P<user>(?:(?>\$\{[^}\s]{0,200}\}|[^\s:/@\"'{}]))*+)"
+    r":(?P<password>(?:(?>\$\{[^}\s]{0,200}\}|[^\s/?#\"']))+(?=@)|(?:(?>\$\{[^}\s]{0,200}\}|[^\s/@\"']))+)@"
 )
 _REFERENCE = re.compile(r"(?:\$\w+|\$\{\w+(?::?\?[^}]*)?\})+\Z")
 _DEFAULT = re.compile(r"\$\{\w+:?[-+]([^{}]*)\}")
@@ -38,6 +38,7 @@ class Mask:
         self._public: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
         self._weak: re.Pattern[str] | None = None
+        self._stale = False
 
     def add(self, secret: str) -> None:
         """Hides `secret` from now on, as it is and percent-encoded; of one with several lines each long one too."""
@@ -47,7 +48,7 @@ class Mask:
             fresh = {form for form in forms if len(form) >= SHORTEST} - self._secrets
             if fresh:
                 self._secrets |= fresh
-                self._compile()
+                self._stale = True
 
     def reveal(self, words: Iterable[str]) -> None:
         """Names that everybody may see: a password that is one of them (`postgres`) is hidden only where it is given.
@@ -56,7 +57,15 @@ class Mask:
         """
         with self._lock:
             self._public |= {word for word in words if len(word) >= SHORTEST}
-            self._compile()
+            self._stale = True
+
+    def _patterns(self) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+        """What hides the secrets; made when it is asked for, as a stack teaches many before one text is shown."""
+        with self._lock:
+            if self._stale:
+                self._compile()
+                self._stale = False
+            return self._pattern, self._weak
 
     def _compile(self) -> None:
         def either(words: Iterable[str]) -> str:
@@ -64,7 +73,7 @@ class Mask:
 
         strong, weak = self._secrets - self._public, self._secrets & self._public
         self._pattern = re.compile(either(strong)) if strong else None
-        named = rf"(?i:[\w-]*(?:{NAMES.pattern})[\w-]*)[\"']?\s*[:=]\s*[\"']?"
+        named = rf"(?i:[\w-]{{0,60}}(?:{NAMES.pattern})[\w-]{{0,60}})[\"']?\s*[:=]\s*[\"']?"
         self._weak = re.compile(rf"({named})(?:{either(weak)})(?!\w)") if weak else None
 
     def learn(self, name: str, value: str) -> None:
@@ -82,19 +91,24 @@ class Mask:
 
     def hide(self, text: str) -> str:
         """`text` with every known secret, and every password in a URL or DSN, replaced."""
-        if self._pattern is not None:
-            text = self._pattern.sub(MASKED, text)
-        if self._weak is not None:
-            text = self._weak.sub(lambda match: match[1] + MASKED, text)
+        pattern, weak = self._patterns()
+        if pattern is not None:
+            text = pattern.sub(MASKED, text)
+        if weak is not None:
+            text = weak.sub(lambda match: match[1] + MASKED, text)
         text = _LOGIN.sub(lambda match: f"{match['scheme']}{match['user']}:{_kept(match['password'])}@", text)
         return _PASSWORD_FIELD.sub(lambda match: match[1] + _kept(match[2]), text)
 
-    def hide_in(self, found: Any) -> Any:
-        """A document with every text in it hidden: done before it becomes JSON, whose escapes would split a secret."""
+    def hide_in(self, found: Any, name: str = "") -> Any:
+        """A document with every text in it hidden: done before it becomes JSON, whose escapes would split a secret.
+
+        `name` is the key that it stands under, which may say that a text is secret although everybody may see it elsewhere.
+        """
         if isinstance(found, str):
-            return self.hide(found)
+            given = NAMES.search(name) and not _NAME_OF_FILE.search(name) and found in self._secrets
+            return MASKED if given else self.hide(found)
         if isinstance(found, Mapping):
-            return {self.hide(str(key)): self.hide_in(item) for key, item in found.items()}
+            return {self.hide(str(key)): self.hide_in(item, str(key)) for key, item in found.items()}
         return [self.hide_in(item) for item in found] if isinstance(found, (list, tuple)) else found
 
     def hides(self, text: str) -> bool:

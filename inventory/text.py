@@ -25,6 +25,7 @@ BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0o[0-7_]*[0-7]|0x[0-9a-fA-F_]*[0-9a-fA-F]|0b[01_]*[01]|0[0-7_]+)\Z")
 LONGEST = 400
 """Characters of a number; what is longer is text, as Python refuses to read numbers without bound."""
+_CORE = re.compile(r"(?:[-+]?(?:[1-9][0-9]*|[0-9]+\.[0-9]+)|true|True|TRUE|false|False|FALSE|null|Null|NULL|~)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _STEEP = re.compile(r"(?m)^ {200}|(?:[-?:][ \t]+){20}")
 
@@ -100,6 +101,8 @@ def scalar(node: ScalarNode) -> Any:
     raw = str(node.value)
     if node.style in ("'", '"', "|", ">") or (str(node.tag) == "tag:yaml.org,2002:str" and node.style):
         return raw
+    if str(node.tag) == "tag:yaml.org,2002:str" and _CORE.match(raw):
+        return raw  # without a style only `!!str` makes text of these
     if raw in ("", "~", "null", "Null", "NULL"):
         return None
     if raw in ("true", "True", "TRUE"):
