@@ -52,11 +52,14 @@ def by_exit(answer: Answer, value: float | None = None) -> Judgement:
 
 
 IN_SERVICE = (
-    'ids=$(docker ps -q --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$2" '
-    "--filter label=com.docker.compose.oneoff=False) || exit 125; id=$(printf '%s\\n' \"$ids\" | head -n 1); "
+    'case $RUNBOOK_RUNNING in "down "*) echo "${RUNBOOK_RUNNING#down }"; exit 125 ;; esac; id=; '
+    'while read -r name found; do [ "$name" != "$2" ] || [ -n "$id" ] || id=$found; done <<END\n$RUNBOOK_RUNNING\nEND\n'
     '[ -n "$id" ] || { echo "$2: no running container"; exit 1; }; shift 2; exec docker exec "$id" "$@"'
 )
-"""Runs words in the first running container of a service: `sh -c IN_SERVICE sh PROJECT SERVICE WORDS`."""
+"""Runs words in the first running container of a service: `sh -c IN_SERVICE sh PROJECT SERVICE WORDS`.
+
+A round gives it the containers that run, a line each with service and id, in RUNBOOK_RUNNING.
+"""
 
 
 def in_service(project: str, service: str, *words: str) -> tuple[str, ...]:

@@ -201,13 +201,20 @@ def docker(tmp_path, monkeypatch):
 
 
 def test_a_probe_goes_into_the_first_running_container_of_its_service(docker):
-    (docker / "ids").write_text("first\nsecond\n")
-    (sample,) = round_(LocalLink(HOST), [Probe("command", "c", "web", {"command": ["echo", "a  b"]})], "shop")
-    assert sample.ok is True
-    asked = (docker / "asked").read_text()
-    assert "label=com.docker.compose.project=shop" in asked
-    assert "label=com.docker.compose.service=web" in asked
-    assert asked.splitlines()[-1] == "exec first echo a  b"
+    (docker / "ids").write_text("webs other\nweb first\nweb second\n")
+    probes = [Probe("command", name, "web", {"command": ["echo", "a  b", name]}) for name in "cd"]
+    samples = round_(LocalLink(HOST), probes, "shop")
+    assert [sample.ok for sample in samples] == [True, True]
+    looked_up, *asked = (docker / "asked").read_text().splitlines()
+    assert looked_up.startswith("ps --filter label=com.docker.compose.project=shop ")
+    assert sorted(asked) == ["exec first echo a  b c", "exec first echo a  b d"]
+
+
+def test_who_does_not_answer_in_time_is_asked_once_more(tmp_path):
+    mark = tmp_path / "asked"
+    slow_once = on_host("sh", "-c", f"[ -e '{mark}' ] || {{ touch '{mark}'; sleep 30; }}", timeout_s=0.5)
+    (sample,) = round_(LocalLink(HOST), [slow_once], "shop")
+    assert (sample.ok, sample.detail) == (True, "")
 
 
 def test_a_service_without_a_container_is_unwell_and_an_engine_that_is_away_is_unknown(docker):
