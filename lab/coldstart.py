@@ -26,15 +26,16 @@ ANSWERS = {
 
 LIMIT_UPS, LIMIT_S = 30, 600
 PROGRAM = r"""
-cd "$1" || exit 1
+cd "$1" && log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
 case $2 in cold) docker compose down --remove-orphans >/dev/null 2>&1 ;; esac
 begin=$(date +%s%N); ups=0; told=
 elapsed() { echo $(( ($(date +%s%N) - begin) / 1000000 )); }
-until docker compose up -d --no-build --pull never >up.log.$$ 2>&1; do
+until docker compose up -d --no-build --pull never >"$log" 2>&1; do
     ups=$((ups + 1))
-    if [ "$ups" -ge 30 ] || [ "$(elapsed)" -ge 600000 ]; then told="up kept failing: $(tail -n 1 up.log.$$)"; break; fi
+    if [ "$ups" -ge 30 ] || [ "$(elapsed)" -ge 600000 ]; then told="up kept failing: $(tail -n 1 "$log")"; break; fi
 done
-ups=$((ups + 1)); rm -f up.log.$$
+ups=$((ups + 1))
 answer() { docker compose exec -T "$1" sh -c "$2" >/dev/null 2>&1; }
 while [ -z "$told" ]; do
     silent=
