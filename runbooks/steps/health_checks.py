@@ -103,7 +103,10 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
             if chosen is None:
                 kept.append(Kept(service.name, "health_check", reason, attention=True))
                 continue
-            values = {"test": chosen.test, **chosen.settings}
+            # An interval set by hand for a check that was to come with the image stays.
+            by_hand = service.value.get("healthcheck") or {}
+            rest = {name: value for name, value in chosen.settings.items() if name not in by_hand}
+            values = {"test": chosen.test, **rest}
             operations.append(SetHealthCheck(service.name, values, reason))
             altered[service.name] = ("health_check", "none", "proven" if facts.live else "unproven", shown(chosen.test))
         elif service.health_check.disabled:
