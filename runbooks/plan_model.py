@@ -164,4 +164,4 @@ class Plan:
 
     def host(self, name: str) -> HostPlan:
         """The plan of one host. Raises KeyError for one that the plan does not have."""
-        return next(each for each in self.hosts if each.host == name)
+        return {each.host: each for each in self.hosts}[name]

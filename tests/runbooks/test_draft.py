@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runbooks import book, draft
-from runbooks.compose.model import Stack
-from runbooks.model import NO_FACTS, Answer, Facts
-from tests.runbooks.steps.material import COMPOSE, container, live, services
+from runbooks.model import NO_FACTS, Answer
+from tests.runbooks.steps.material import COMPOSE, answering, container, live, services
 
 PHASE = book.load("1")
 STACK = services(
@@ -15,17 +14,6 @@ STACK = services(
     pgbouncer="image: 'edoburu/pgbouncer:v1', restart: always, environment: {DATABASE_URL: 'postgres://a:b@db:5432/c'}, depends_on: [db]",
     app="image: app, restart: always, healthcheck: {test: [CMD, x], interval: 1s}, environment: {U: 'postgres://a:b@db:5432/c'}, depends_on: [db]",
 )  # fmt: skip
-
-
-def answering(phase: book.Phase, stack: Stack, facts: Facts) -> tuple[Facts, int]:
-    """The facts after every question was answered well, and in how many exchanges."""
-    rounds = 0
-    while asked := draft.questions(phase, stack, facts, {}):
-        rounds += 1
-        assert rounds < 5
-        said = {q.key: Answer(1 if q.key.endswith("/wrong") else 0, "100" if "max_connections" in q.key else "1", 0.1) for q in asked}  # fmt: skip
-        facts = replace(facts, answers={**facts.answers, **said})
-    return facts, rounds
 
 
 def test_steps_that_stand_together_are_one_stage_and_others_stages_of_their_own() -> None:

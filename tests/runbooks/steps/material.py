@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from runbooks import book
+from runbooks import book, draft
 from runbooks.compose import project
 from runbooks.compose.model import ProjectSpec, Stack
 from runbooks.model import Answer, Change, Container, Facts, Image, Question
@@ -60,6 +61,17 @@ def answered(questions: Iterable[Question], ask: Callable[[Question], int | str 
         said = ask(question)
         found[question.key] = Answer(0, said, 0.1) if isinstance(said, str) else Answer(said, "", 0.1)
     return found
+
+
+def answering(phase: book.Phase, stack: Stack, facts: Facts) -> tuple[Facts, int]:
+    """The facts after every question of a phase was answered well, and in how many exchanges."""
+    rounds = 0
+    while asked := draft.questions(phase, stack, facts, {}):
+        rounds += 1
+        assert rounds < 5
+        said = answered(asked, lambda each: 1 if each.key.endswith("/wrong") else "100" if "max_connections" in each.key else "1")  # fmt: skip
+        facts = replace(facts, answers={**facts.answers, **said})
+    return facts, rounds
 
 
 def settings(kind: str, **given: Any) -> dict[str, Any]:
