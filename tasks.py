@@ -56,6 +56,20 @@ def split(words: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() for word in words or () for part in str(word).split(",") if part.strip())
 
 
+def number(option: str, text: str, *, whole: bool = True) -> float:
+    """An option that is a number. Invoke's own reading of one ends in a traceback. Raises InputError."""
+    from inventory.errors import InputError
+
+    try:
+        found = int(text) if whole else float(text)
+    except ValueError:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{text!r} is not {kind}", key=option, mend="write digits") from None
+    if found < 0:
+        raise InputError("cannot be below 0", key=option, mend="write a number from 0 on")
+    return found
+
+
 def folder(path: str) -> Path | None:
     """`--inventory`."""
     return Path(path).expanduser() if path else None
@@ -117,13 +131,16 @@ def status(_context: Context, env: str, inventory: str = "", limit: str = "", js
 
 @task(auto_shortflags=False, help=about("env", "inventory", "limit", "count", "json"))
 def history(
-    _context: Context, env: str, inventory: str = "", limit: str = "", count: int = 20, json: bool = False
+    _context: Context, env: str, inventory: str = "", limit: str = "", count: str = "20", json: bool = False
 ) -> None:
     """Show the journal of each host."""
     from runbooks.commands import looking
 
     finish(
-        lambda out: looking.history(out, env, folder=folder(inventory), limit=limit or None, count=count), as_json=json
+        lambda out: looking.history(
+            out, env, folder=folder(inventory), limit=limit or None, count=int(number("--count", count))
+        ),
+        as_json=json,
     )
 
 
@@ -158,13 +175,15 @@ def snapshots_list(_context: Context, env: str, inventory: str = "", limit: str 
 
 
 @task(name="prune", auto_shortflags=False, help=about("env", "inventory", "limit", "keep", "yes", "json"))
-def snapshots_prune(_context: Context, env: str, inventory: str = "", limit: str = "", keep: int = 10, yes: bool = False,
+def snapshots_prune(_context: Context, env: str, inventory: str = "", limit: str = "", keep: str = "10", yes: bool = False,
                     json: bool = False) -> None:  # fmt: skip
     """Remove old snapshots of what is undone; what is applied can always be undone."""
     from runbooks.commands import keeping
 
     finish(
-        lambda out: keeping.prune(out, env, folder=folder(inventory), limit=limit or None, keep=keep),
+        lambda out: keeping.prune(
+            out, env, folder=folder(inventory), limit=limit or None, keep=int(number("--keep", keep))
+        ),
         as_json=json,
         yes=yes,
     )
@@ -237,11 +256,16 @@ def lab_down(_context: Context, purge: bool = False) -> None:
 
 
 @task(auto_shortflags=False, help=about("json", "colds", "scale", "picture"))
-def demo(_context: Context, json: bool = False, colds: int = 1, scale: float = 1.0, picture: str = "") -> None:
+def demo(_context: Context, json: bool = False, colds: str = "1", scale: str = "1.0", picture: str = "") -> None:
     """Migrate phase 1 on practice hosts for real, show figures before and after, roll back, prove the bytes."""
     from lab import demo as story
 
-    finish(lambda out: story.demo(out, colds=colds, scale=scale, picture=picture), as_json=json)
+    finish(
+        lambda out: story.demo(
+            out, colds=int(number("--colds", colds)), scale=number("--scale", scale, whole=False), picture=picture
+        ),
+        as_json=json,
+    )
 
 
 @task(auto_shortflags=False, help=about("json"))
