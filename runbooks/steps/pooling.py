@@ -76,6 +76,9 @@ def find(stack: Stack) -> tuple[Pooler | None, str]:
     port = int(listen.value) if listen and listen.value and listen.value.isdigit() else usual
     upstream = upstream_of(stack, service)
     if upstream is None:
+        aimed = [urls.target(variable.value or "") for variable in service.environment.values()]
+        if any(address.host in names_of(service) for each in aimed if each for address in each.addresses):
+            return None, f"{service.name} names itself as its database: point it at the database first"
         return None, f"the database behind {service.name} is not a service of this stack"
     return Pooler(service, port, upstream[0], upstream[1], names), ""
 

@@ -232,6 +232,10 @@ NONE: list[tuple[Stack, str]] = [
     (services(db=DB, a="image: pgbouncer", b="image: pgbouncer"), "the stack has 2 poolers: a, b"),
     (services(db=DB, p="image: pgbouncer, environment: {DB_HOST: pg.example}"), "is not a service of this stack"),
     (services(db=DB, p="image: pgbouncer-exporter"), "the stack has no pooler"),
+    (
+        services(db=DB, p="image: pgbouncer, environment: {DATABASE_URL: 'postgres://a:b@p:5432/c'}"),
+        "p names itself as its database",
+    ),
 ]
 
 
