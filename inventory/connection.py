@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inventory import transport
+from inventory import channels, transport
 from inventory.errors import HostFailed, InputError, Unreachable
 from inventory.link import Link, Reply
 from inventory.model import Host
@@ -202,13 +202,13 @@ class SshLink:
     def docker(self) -> docker.APIClient:
         with self._lock:
             if self._docker is None:
-                self._docker = transport.docker_client(self._connection.client)
+                self._docker = channels.docker_client(self._connection.client)
             return self._docker
 
     def http(self) -> requests.Session:
         with self._lock:
             if self._http is None:
-                self._http = transport.http_session(self._dialled)
+                self._http = channels.http_session(self._dialled)
             return self._http
 
     def dial(self, address: str, port: int, timeout_s: float) -> float:

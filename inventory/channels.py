@@ -1,0 +1,89 @@
+"""What rides on an SSH connection besides programs: the Docker API and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import docker
+    import paramiko
+    import requests
+
+DOCKER_POOL = 4
+"""Connections of the Docker API on one link: with more, sshd's MaxSessions of 10 is soon reached (FACTS)."""
+
+
+def docker_client(client: paramiko.SSHClient) -> docker.APIClient:
+    """The host's Docker API, each of its connections a channel of the link that is there."""
+    import docker
+    from docker.transport.sshconn import SSHHTTPAdapter
+
+    class ChannelAdapter(SSHHTTPAdapter):  # type: ignore[misc, unused-ignore]
+        def __init__(self, link: paramiko.SSHClient) -> None:
+            super().__init__("ssh://link", timeout=60, max_pool_size=DOCKER_POOL, shell_out=True)
+            self.ssh_client = link
+
+        def close(self) -> None:
+            """Closes its channels; the link is not its own."""
+            self.pools.clear()
+
+    api = docker.APIClient(base_url="http://link:2375", version="1.41", timeout=60)
+    api.mount(api.base_url, ChannelAdapter(client))
+    api._version = api.version(api_version=False)["ApiVersion"]
+    return api
+
+
+def http_session(dialled: Callable[[str, int, float], Any]) -> requests.Session:
+    """A requests session whose connections are dialled from the host, over the link."""
+    import ssl
+
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+    from urllib3.util.ssl_ import resolve_cert_reqs
+    from urllib3.util.ssltransport import SSLTransport
+
+    class Through(ssl.SSLContext):
+        """TLS over what is no socket of the system, as a channel is none."""
+
+        def wrap_socket(self, sock: Any, server_hostname: str | None = None, **_: Any) -> Any:  # type: ignore[override]
+            return SSLTransport(sock, self, server_hostname)
+
+    def connection_class(kind: Any) -> Any:
+        class Dialled(kind):  # type: ignore[misc]
+            def connect(self) -> None:
+                if hasattr(self, "ssl_context"):
+                    self.ssl_context = Through(ssl.PROTOCOL_TLS_CLIENT)
+                    self.ssl_context.check_hostname = resolve_cert_reqs(self.cert_reqs) != ssl.CERT_NONE
+                super().connect()
+
+            def _new_conn(self) -> Any:
+                limit = self.timeout if isinstance(self.timeout, (int, float)) else 10.0
+                return socket_like(dialled(self._dns_host.strip("[]"), self.port, limit), limit)
+
+        return Dialled
+
+    class DialledAdapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            plain, secure = urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool
+            pools = {
+                "http": type("Pool", (plain,), {"ConnectionCls": connection_class(plain.ConnectionCls)}),
+                "https": type("TlsPool", (secure,), {"ConnectionCls": connection_class(secure.ConnectionCls)}),
+            }
+            self.poolmanager.pool_classes_by_scheme = pools
+
+    session = requests.Session()
+    session.trust_env = False
+    for prefix in ("http://", "https://"):
+        session.mount(prefix, DialledAdapter(pool_maxsize=DOCKER_POOL))
+    return session
+
+
+def socket_like(channel: Any, limit_s: float) -> Any:
+    """A channel with a time limit for each read, as urllib3 expects of a socket."""
+    channel.settimeout(limit_s)
+    channel.setsockopt = lambda *_: None
+    channel._io_refs, channel._decref_socketios = 0, lambda: None  # what SSLTransport counts on a socket
+    return channel
