@@ -44,7 +44,7 @@ def live(
     versions: tuple[tuple[int, ...], tuple[int, ...]] = NEW,
 ) -> Facts:
     """A live host on which every service runs, healthy where it has a check; `containers` stand in place of those."""
-    found = {name: (container(name, health="healthy" if each.health_check else None),) for name, each in stack.services.items()}  # fmt: skip
+    found: dict[str, tuple[Container, ...]] = {name: (container(name, health="healthy" if each.health_check else None),) for name, each in stack.services.items()}  # fmt: skip
     for name in {each.service for each in containers}:
         found[name] = tuple(each for each in containers if each.service == name)
     return Facts(

@@ -145,6 +145,12 @@ def test_by_default_an_edge_to_telemetry_becomes_strong_and_the_plan_says_what_t
     )
 
 
+def test_an_edge_to_telemetry_that_is_not_required_needs_no_warning() -> None:
+    stack = services(logs=LOGS, web="image: web, depends_on: {logs: {condition: service_started, required: false}}")
+    made = change(STEP, stack, live(stack))
+    assert (condition(made.stack, dependency="logs"), made.notes) == ("service_healthy", ())
+
+
 def test_optional_telemetry_is_waited_for_and_no_reason_not_to_start() -> None:
     stack = services(logs=LOGS, web="image: web, depends_on: [logs]")
     made = change(STEP, stack, live(stack), telemetry_edges="optional")
@@ -197,7 +203,8 @@ def stacks(draw: st.DrawFn) -> tuple[str, set[tuple[str, str]]]:
         name = f"s{number}"
         lines += [f"  {name}:", f"    image: app-{number}   # of s{number}"]
         chosen = draw(st.lists(st.sampled_from(range(number)), unique=True)) if number else []
-        if chosen and draw(st.booleans()):
+        as_list = draw(st.booleans())
+        if chosen and as_list:
             lines += ["    depends_on:", *(f"      - s{each}" for each in chosen)]
             weak |= {(name, f"s{each}") for each in chosen}
         elif chosen:

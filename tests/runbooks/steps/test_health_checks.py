@@ -202,6 +202,12 @@ def test_what_needs_no_check_is_kept_with_why(reason: str, stack: Stack) -> None
     assert (made.edits, reasons(made)) == ((), {("x", "health_check"): reason})
 
 
+def test_a_service_whose_profile_is_off_is_left_alone() -> None:
+    stack = services(tool="image: nginx, profiles: [dev]")
+    made = change(STEP, stack, NO_FACTS)
+    assert (made.edits, made.kept, asks(STEP, stack, live(stack))) == ((), (), ())
+
+
 def test_a_service_that_crashed_is_no_one_shot_job() -> None:
     stack = services(x="image: a, restart: 'no'")
     made = change(STEP, stack, live(stack, container("x", "exited", exit_code=1)))

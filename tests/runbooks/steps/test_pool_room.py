@@ -131,6 +131,13 @@ def test_another_image_s_names_of_the_settings_are_used() -> None:
     assert settings_of(made, "app")["U"] == UPSTREAM.replace("db:5432", "pgbouncer:6432")
 
 
+def test_a_service_whose_profile_is_off_neither_moves_nor_counts() -> None:
+    stack = users(1, "DEFAULT_POOL_SIZE: 90", tool=f"image: t, profiles: [dev], environment: {{{APP}}}")
+    made = change(STEP, stack, connected(stack))
+    assert settings_of(made, "tool")["U"] == UPSTREAM
+    assert settings_of(made)["DEFAULT_POOL_SIZE"] == "90"
+
+
 def test_nobody_who_moves_means_no_setting_that_changes() -> None:
     stack = pooled("U: 'redis://cache'", "POOL_MODE: transaction")
     assert change(STEP, stack, NO_FACTS).altered == ()
