@@ -51,7 +51,7 @@ def matching(inventory: Inventory, word: str) -> set[str]:
     part = _SUBSCRIPT.match(word)
     if part:
         chosen = matching(inventory, part[1])
-        ordered = [host.name for host in inventory.hosts if host.name in chosen]
+        ordered = [host for host in in_order(inventory, part[1]) if host in chosen]
         first = int(part[2])
         last = first if part[3] is None else int(part[4] or len(ordered))
         return set(ordered[first:][:1] if first == last else ordered[first : last + 1])
@@ -69,6 +69,19 @@ def matching(inventory: Inventory, word: str) -> set[str]:
             f"{word} is neither a host nor a group", path=inventory.path, mend=f"did you mean {near[0]}?" if near else "see ./inv inventory.graph"
         )  # fmt: skip
     return found
+
+
+def in_order(inventory: Inventory, word: str) -> list[str]:
+    """Hosts in the order that Ansible counts them: a group's own, then those of its children; else the inventory's."""
+    found: dict[str, None] = {}
+    names = dict.fromkeys([word] if word in inventory.groups and word != "all" else [])
+    level = list(names)
+    while level:
+        found.update(dict.fromkeys(host for name in level for host in inventory.groups[name][1]))
+        level = [child for name in level for child in inventory.groups[name][0] if child not in names]
+        level = list(dict.fromkeys(level))
+        names.update(dict.fromkeys(level))
+    return list(found) if names else [host.name for host in inventory.hosts]
 
 
 def graph(inventory: Inventory) -> Iterator[str]:
