@@ -178,12 +178,18 @@ def _digest(value: object) -> str:
     return sha256(json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
-def patches(host: HostPlan) -> dict[str, str]:
-    """The unified diff of each file that changes, by its path relative to the project."""
-    return {
-        relative(host, file.path): patch(file.data_before or b"", file.data or b"", relative(host, file.path))
-        for file in host.files
-    }
+def patches(host: HostPlan, folder: str = "") -> dict[str, str]:
+    """The unified diff of each file that changes, by its path relative to the project.
+
+    `folder`: where the diffs are applied; a file inside it is named from there, as `git apply` needs it.
+    """
+    found = {}
+    for file in host.files:
+        here = folder.rstrip("/") + "/"
+        inside = bool(folder) and file.path.startswith(here)
+        shown = file.path.removeprefix(here) if inside else relative(host, file.path)
+        found[shown] = patch(file.data_before or b"", file.data or b"", shown)
+    return found
 
 
 def relative(host: HostPlan, path: str) -> str:

@@ -38,7 +38,7 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     if show_secrets:
         out.mask = type(out.mask)()
     if patch:
-        out.raw(one_patch(made, out))
+        out.raw(one_patch(made, out, str(Path.cwd()) if files else ""))
     elif out.as_json:
         out.document(plans.to_json(made, out.mask, show_secrets=show_secrets))
     else:
@@ -51,9 +51,12 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     return exit_code(errors, done) or (CHANGES if made.changed else 0)
 
 
-def one_patch(made: Plan, out: Output) -> str:
-    """The one diff of all hosts. Raises Refused where hosts differ, and where it would carry what must not be shown."""
-    texts = {host.host: "".join(plans.patches(host).values()) for host in made.hosts}
+def one_patch(made: Plan, out: Output, folder: str = "") -> str:
+    """The one diff of all hosts, named for `git apply` in a folder.
+
+    Raises Refused where hosts differ, and where it would carry what must not be shown.
+    """
+    texts = {host.host: "".join(plans.patches(host, folder).values()) for host in made.hosts}
     if len(set(texts.values())) > 1:
         raise Refused("the hosts' patches differ", mend=f"choose one with --limit: {', '.join(texts)}")
     text = next(iter(texts.values()), "")
