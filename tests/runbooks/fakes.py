@@ -35,7 +35,9 @@ case $1 in
     ps)
         services=$(cat "$here/services")
         case $words in *compose.service=*) services=${words#*compose.service=}; services=${services%% *} ;; esac
-        for service in $services; do echo "$project/$service"; done
+        for service in $services; do
+            case $words in *" --format "*) echo "$service $project/$service" ;; *) echo "$project/$service" ;; esac
+        done
         ;;
     inspect)
         form=$3; shift 3
