@@ -31,9 +31,17 @@ def read(data: bytes, host: str = "", head: str | None = None) -> tuple[Event, .
                 hash=hashlib.sha256(line + b"\n").hexdigest(),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError):
-            raise Refused(f"the journal's line {number} is damaged", host=host, mend="see with ./inv status whether the files are as they should be") from None
+            raise Refused(
+                f"the journal's line {number} is damaged",
+                host=host,
+                mend="see with ./inv status whether the files are as they should be",
+            ) from None
         if event.previous != previous:
-            raise Refused(f"the journal was altered before line {number}", host=host, mend="see with ./inv status whether the files are as they should be")
+            raise Refused(
+                f"the journal was altered before line {number}",
+                host=host,
+                mend="see with ./inv status whether the files are as they should be",
+            )
         previous = event.hash
         seen.add(previous)
         events.append(event)
