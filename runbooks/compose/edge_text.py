@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -45,10 +45,10 @@ def winning(parts: Sequence[Item], name: str, key: str) -> Item:
     return (saying or naming)[-1]
 
 
-def edge_value(edge: Mapping[str, Any]) -> dict[str, Value]:
-    """An edge as it is written: what is the default is left out."""
+def edge_value(edge: Mapping[str, Any], *, full: bool = False) -> dict[str, Value]:
+    """An edge as it is written: what is the default is left out, unless it has to win over an earlier file (`full`)."""
     made: dict[str, Value] = {"condition": edge["condition"]}
-    if edge.get("required") is not True:
+    if full or edge.get("required") is not True:
         made["required"] = edge["required"]
     if edge.get("restart") is not False:
         made["restart"] = edge["restart"]
@@ -103,7 +103,18 @@ def item_key(part: Item, number: int, name: str) -> str:
     return scalars.write(name, style=node.style, key=True)
 
 
-def flow_map(part: Item, changed: Edges, added: Edges) -> list[Cut]:
+def outspoken(part: Item, parts: Sequence[Item]) -> set[str]:
+    """Items of a list for which a weaker place says `required`: a list's item says true, and so must what replaces it."""
+    weaker = [each.value for each in parts[: list(parts).index(part)] if isinstance(each.value, dict)]
+    return {
+        name
+        for name in named(part)
+        for edges in weaker
+        if name in edges and isinstance(edges[name].value, dict) and "required" in edges[name].value
+    }
+
+
+def flow_map(part: Item, changed: Edges, added: Edges, full: Collection[str] = ()) -> list[Cut]:
     """`[a, b]` as `{a: {...}, b: {...}}`."""
     document, node = part.source.document, part.node
     begin = content_start(document, node)
@@ -112,14 +123,14 @@ def flow_map(part: Item, changed: Edges, added: Edges) -> list[Cut]:
     quoted = quote if quote == '"' else None
     for number, name in enumerate(named(part)):
         edge = changed.get(name) or wanted_edge(None, STARTED)
-        text = f"{item_key(part, number, name)}: {layout.flow(edge_value(edge), quoted)}"
+        text = f"{item_key(part, number, name)}: {layout.flow(edge_value(edge, full=name in full), quoted)}"
         cuts.append(Cut(*item_range(document, node, number), text))
     for name, edge in added.items():
         cuts += layout.add_in_flow(document, node, layout.pair(name, edge_value(edge), quote))
     return cuts
 
 
-def block_map(part: Item, changed: Edges, added: Edges) -> list[Cut]:
+def block_map(part: Item, changed: Edges, added: Edges, full: Collection[str] = ()) -> list[Cut]:
     """Lines of `- a` as a mapping, each comment where it was."""
     document, node = part.source.document, part.node
     above = document.key_of(node)
@@ -141,7 +152,7 @@ def block_map(part: Item, changed: Edges, added: Edges) -> list[Cut]:
             )
         edge = changed.get(name) or wanted_edge(None, STARTED)
         until = document.line_end(stop)
-        lines = entry_lines(edge, indent + step, document, quote)
+        lines = entry_lines(edge_value(edge, full=name in full), indent + step, document, quote)
         text = item_key(part, number, name) + ":"
         cuts.append(Cut(line, stop, " " * indent + text) if opening else Cut(mark, stop, text))
         cuts.append(Cut(until, until, lines))
@@ -175,8 +186,8 @@ def holders(document: Document, key: ScalarNode) -> list[ScalarNode]:
     return []
 
 
-def entry_lines(edge: Mapping[str, Any], indent: int, document: Document, quote: str | None) -> str:
-    pairs = (layout.pair(key, value, quote) for key, value in edge_value(edge).items())
+def entry_lines(edge: Mapping[str, Value], indent: int, document: Document, quote: str | None) -> str:
+    pairs = (layout.pair(key, value, quote) for key, value in edge.items())
     return "".join(f"{document.newline}{' ' * indent}{pair}" for pair in pairs)
 
 

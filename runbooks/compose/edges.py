@@ -35,6 +35,7 @@ class _Rewrite:
     changed: dict[str, dict[str, Any]] = field(default_factory=dict)
     added: dict[str, dict[str, Any]] = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)
+    full: set[str] = field(default_factory=set)
 
 
 class EdgePlanner:
@@ -132,6 +133,7 @@ class EdgePlanner:
                 return False
             rewrite = self.rewrites.setdefault(id(part.node), _Rewrite(part))
             rewrite.changed[name] = then
+            rewrite.full |= edge_text.outspoken(part, parts)
             rewrite.numbers.update(numbers)
             return True
         entry = part.value[name]
@@ -246,4 +248,4 @@ class EdgePlanner:
             self.desk.put(document, edge_text.appended(part, list(rewrite.added)), rewrite.numbers)
             return
         convert = edge_text.flow_map if node.flow_style else edge_text.block_map
-        self.desk.put(document, convert(part, rewrite.changed, rewrite.added), rewrite.numbers)
+        self.desk.put(document, convert(part, rewrite.changed, rewrite.added, rewrite.full), rewrite.numbers)

@@ -54,7 +54,7 @@ class Pen:
 @st.composite
 def projects(draw: st.DrawFn) -> dict[str, bytes]:
     """The files of a project: `compose.yml`, sometimes an override, an env file, a file to extend."""
-    numbers = iter(draw(st.lists(st.integers(0, 5039), min_size=90, max_size=90)))
+    numbers = iter(draw(st.binary(min_size=200, max_size=200)))
     pen = Pen(lambda count: next(numbers, 0) % count, 2, 2, "")
     pen.step = (2, 4, 3)[pen.choose(3)]
     pen.dash = (pen.step, 0)[pen.choose(2)]
@@ -78,6 +78,7 @@ def projects(draw: st.DrawFn) -> dict[str, bytes]:
         body += service(pen, "pool", "edoburu/pgbouncer:v1.23", pen.block("environment", [upstream]))
     for name in infra:
         body += service(pen, name, INFRA[name], infrastructure(pen))
+    body += twins(pen, body, apps, infra)
     lines = [*opening(pen), *head, *pen.block("services", body), *closing(pen)]
     files["compose.yml"] = "\n".join(lines) + "\n"
     if any("${DATABASE_URL" in line for line in lines):
@@ -86,6 +87,36 @@ def projects(draw: st.DrawFn) -> dict[str, bytes]:
         more = service(pen, apps[0], "", pen.block("depends_on", edges(pen, infra, pen.pick(("list", "map")))))
         files["override.compose.yml"] = "\n".join(pen.block("services", more)) + "\n"
     return {name: written(pen, text) for name, text in files.items()}
+
+
+def twins(pen: Pen, body: list[str], apps: list[str], infra: list[str]) -> list[str]:
+    """Services that take over what others say: by an anchor, by `extends`; or all in one line. Anchors `body`'s lines."""
+    made: list[str] = []
+    kind = pen.choose(6)
+    if kind == 1:
+        made = service(
+            pen, "twin", "", ["extends: " + pen.pick((pen.name(apps[0]), f"{{service: {pen.name(apps[0])}}}"))]
+        )
+    elif kind in (2, 3):
+        of = apps[0] if kind == 2 else pen.pick(infra)
+        for number, line in enumerate(body):
+            head, colon, rest = line.partition(":")
+            if not line.startswith((" ", "#")) and head.strip("\"'") == of and not rest.partition("#")[0].strip():
+                body[number] = f"{head}{colon} &it{rest}"
+                own = pen.pick(("tty: true", "labels: {twin: yes}", "environment: {A: b}", "restart: always"))
+                made = service(pen, "twin", "", ["<<: *it", own])
+                made += ["third: *it"] if pen.maybe() else []
+    elif kind == 4:
+        needs = pen.pick(
+            (f"[{pen.name(infra[0])}]", f"{{{pen.name(infra[0])}: {{condition: service_started, restart: true}}}}")
+        )
+        made = [f"twin: {{image: acme/twin, depends_on: {needs}, labels: [a, b]}}{pen.comment()}"]
+    elif kind == 5:
+        made = [
+            f'"twin": {{"image": "redis:7"}}{pen.comment()}',
+            *service(pen, "last", "acme/last", ["depends_on: [twin]"]),
+        ]
+    return made
 
 
 def written(pen: Pen, text: str) -> bytes:

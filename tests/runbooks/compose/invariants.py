@@ -93,6 +93,9 @@ def only_intended_lines_are_touched(before: Stack, change: Change) -> None:
     words = {*KEYS, *names, *(edge for name in names for edge in before.services[name].edges)}
     for operation in change.operations:
         words |= {operation.dependency} if isinstance(operation, SetCondition | AddDependency) else set()
+        if isinstance(operation, SetVariable | ReplaceText):
+            # Where others share the section, it is written out for the service alone: whole.
+            words |= {*before.services[operation.service].environment}
         words |= {operation.name} if isinstance(operation, SetVariable) else set()
         if isinstance(operation, ReplaceText):
             value = before.services[operation.service].environment[operation.variable].value or ""
