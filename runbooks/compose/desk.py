@@ -206,12 +206,14 @@ def _in_place_of_alias(document: Document, key: ScalarNode, inner: Mapping[str, 
     if area is None:
         raise Blocked(document.place(key), "the alias after this key could not be found", "write the value out")
     indent = document.column(start(key)) + shape.step
-    lines = [line for name, child in inner.items() for line in layout.block(child, name, indent, shape)]
     begin = area[0]
     while document.text[begin - 1] in " \t":
         begin -= 1
     until = document.line_end(area[1])
-    return [Cut(begin, area[1], ""), Cut(until, until, "".join(document.newline + line for line in lines))]
+    # One insertion an entry: another section written in place of the same alias shares the merge.
+    blocks = (layout.block(child, name, indent, shape) for name, child in inner.items())
+    texts = ("".join(document.newline + line for line in block) for block in blocks)
+    return [Cut(begin, area[1], ""), *(Cut(until, until, text) for text in texts)]
 
 
 def service_form(document: Document, own: Own) -> Form:
