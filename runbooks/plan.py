@@ -20,7 +20,7 @@ from runbooks.baseline import Baseline
 from runbooks.book import Phase, PhaseStep
 from runbooks.compose import startup
 from runbooks.compose.model import Stack
-from runbooks.compose.patch import patch
+from runbooks.compose.patch import line_before, patch
 from runbooks.draft import Draft, DraftStage
 from runbooks.model import Change, Facts
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
@@ -48,7 +48,7 @@ def host_plan(
     made = []
     earlier: frozenset[str] = frozenset()
     for drafted in draft.stages:
-        made.append(_stage(drafted, facts, now, tried, earlier, measured_s or {}))
+        made.append(_stage(drafted, first, facts, now, tried, earlier, measured_s or {}))
         now |= {file.path: _afterwards(file) for file in made[-1].files}
         earlier |= tried.renews.get(name(drafted), frozenset())
     every = [restart for stage in made for restart in stage.restarts]
@@ -76,7 +76,7 @@ def name(drafted: DraftStage) -> str:
     return f"stage{drafted.number}"
 
 
-def _stage(drafted: DraftStage, facts: Facts, now: Mapping[str, FileState], tried: Trial, earlier: frozenset[str],
+def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, FileState], tried: Trial, earlier: frozenset[str],
            measured_s: Mapping[str, float]) -> Stage:  # fmt: skip
     """A stage with its files, and the restarts that they cause. `earlier`: services that stages before it recreate."""
     changed = drafted.changed
@@ -96,7 +96,7 @@ def _stage(drafted: DraftStage, facts: Facts, now: Mapping[str, FileState], trie
         )  # fmt: skip
     return Stage(
         number=drafted.number,
-        steps=tuple(_step(step, change) for step, change in drafted.steps),
+        steps=tuple(_step(step, change, first) for step, change in drafted.steps),
         gate=drafted.steps[0][0].gate,
         files=files,
         reads=tuple(state for path, state in sorted(now.items()) if path not in changed) if files else (),
@@ -109,9 +109,17 @@ def _roots(services: Iterable[str], renewed: frozenset[str], stack: Stack) -> fr
     return frozenset(each for each in services if not stack.services[each].edges.keys() & renewed)
 
 
-def _step(step: PhaseStep, change: Change) -> StepPlan:
+def _step(step: PhaseStep, change: Change, first: Stack) -> StepPlan:
+    """A step as it is told. Its lines are those of the files as they are now, before any step: there people look."""
+
+    def now(path: str, line: int) -> int:
+        if path not in first.files or path not in change.stack.files:
+            return line
+        return line_before(first.files[path], change.stack.files[path], line)
+
+    altered = tuple(replace(each, line=now(each.path, each.line)) for each in change.altered)
     return StepPlan(
-        step=step.name, kind=step.kind, risk=step.risk, altered=change.altered, kept=change.kept, refused=change.refused,
+        step=step.name, kind=step.kind, risk=step.risk, altered=altered, kept=change.kept, refused=change.refused,
         notes=change.notes, probes=change.probes, before_undo=change.before_undo,
     )  # fmt: skip
 

@@ -33,6 +33,19 @@ def patch(before: bytes, after: bytes, path: str) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in text)
 
 
+def line_before(before: bytes, after: bytes, line: int) -> int:
+    """Where a line of the text after (counted from 1) stands in the text before; for a new one, the line that it follows."""
+    at = line - 1
+    shift = 0
+    for low, high, from_new, to_new in _changes(_lines(before), _lines(after)):
+        if at < from_new:
+            break
+        if at < to_new:
+            return max(1, min(low + at - from_new, high - 1) + 1 if high > low else low)
+        shift = (high - low) - (to_new - from_new) + shift
+    return at + shift + 1
+
+
 def _lines(data: bytes) -> list[str]:
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     last = lines.pop()

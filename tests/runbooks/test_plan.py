@@ -16,6 +16,7 @@ from rollback.model import FileState
 from runbooks import book, draft, plan, propose
 from runbooks.baseline import Baseline
 from runbooks.compose.model import Stack
+from runbooks.compose.patch import line_before
 from runbooks.model import NO_FACTS, Answer, Facts
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.survey_checks import learn
@@ -272,3 +273,8 @@ def test_a_host_s_plan_is_found_by_its_name() -> None:
     assert made.host("two").host == "two"
     with pytest.raises(KeyError):
         made.host("three")
+
+
+def test_a_changed_line_is_named_where_it_stands_in_the_file_now() -> None:
+    before, after = b"a\nb\nc\n", b"a\nnew\nb\nC\n"
+    assert [line_before(before, after, line) for line in (1, 2, 3, 4)] == [1, 1, 2, 3]
