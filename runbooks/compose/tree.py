@@ -140,6 +140,8 @@ class _Builder:
             if not isinstance(key, ScalarNode):
                 raise self._bad(key, "a key is a list or a mapping", "write a name")
             if key.value == "<<" and not key.style:
+                if merges:  # Ansible's readers take two; Compose's does not.
+                    raise self._bad(key, "<< stands twice in one mapping", "write <<: [*one, *other]")
                 merges = True
                 if not isinstance(child, MappingNode | SequenceNode):
                     raise self._bad(key, "<< merges only mappings", "name the anchor of a mapping")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 INFRA = {
     "db": "postgres:17", "cache": "redis:7-alpine", "mq": "rabbitmq:4", "search": "elasticsearch:8.15.0", "own": "acme/own:1",
-    "logs": "docker.elastic.co/logstash/logstash:8.15.0", "größe": "mirror.example:5000/library/postgres:16@sha256:" + "0" * 64,
+    "logs": "docker.elastic.co/logstash/logstash:8.15.0", "big_1": "mirror.example:5000/library/postgres:16@sha256:" + "0" * 64,
 }  # fmt: skip
 APPS = ("web", "worker", "api.v1", "9front", "migrate")
 COMMENTS = ("", "", "", " # kept: as it is", "  # — größer 🐘", " # depends_on: - db", "\t# after a tab")

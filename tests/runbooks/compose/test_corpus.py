@@ -89,6 +89,7 @@ WHY = {
     "bad_latin1.yml": "3: is not UTF-8 text (save it as UTF-8)",
     "bad_required_variable.yml": "required variable TAG is missing a value: set it (set TAG in an env file)",
     "bad_tab.yml": "(indent with spaces, not tabs)",
+    "bad_two_merges.yml": "6: << stands twice in one mapping (write <<: [*one, *other])",
     "bad_type.yml": "2: services: must be a mapping of services (write NAME: under it, indented)",
 }
 

@@ -1,0 +1,115 @@
+"""What Docker Compose itself makes of a file before and after phase 1. Needs its CLI (`config` needs no engine)."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from inventory.errors import InputError
+from runbooks.compose.model import AddDependency, ReplaceText, SetCondition, SetHealthCheck, SetVariable, Stack
+from runbooks.compose.units import seconds
+from runbooks.survey_files import file_stack
+from tests.runbooks.compose import invariants
+from tests.runbooks.compose.generated import projects
+from tests.runbooks.compose.test_corpus import REAL, SMALL, name
+
+FULL = bool(os.environ.get("RUNBOOK_EXHAUSTIVE"))
+SAMPLE = [*SMALL, *REAL] if FULL else [*SMALL, *REAL][::12]
+EXAMPLES = min(500, int(os.environ.get("RUNBOOK_EXAMPLES", "100")) // 10)
+
+
+def _compose() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return (
+        subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=60, check=False).returncode == 0
+    )
+
+
+pytestmark = pytest.mark.skipif(not _compose(), reason="Docker Compose's command line is not here")
+
+
+def rendered(stack: Stack, folder: Path) -> dict[str, Any] | None:
+    """The model that Compose makes of a stack's files, put into a folder; None where it refuses them."""
+    for path, data in stack.files.items():
+        target = folder / Path(path).relative_to(stack.spec.directory)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    files = [str(folder / Path(path).name) for path in stack.spec.compose_files]
+    words = [
+        "docker",
+        "compose",
+        "-p",
+        "app",
+        "--project-directory",
+        str(folder),
+        *(f"--file={file}" for file in files),
+    ]
+    ran = subprocess.run([*words, "config", "--format", "json"], capture_output=True, timeout=60, check=False)
+    return json.loads(ran.stdout) if ran.returncode == 0 else None
+
+
+def differs_only_as_planned(stack: Stack, folder: Path) -> bool:
+    """Asserts it; whether Compose accepts the stack at all."""
+    made = invariants.plan(stack)
+    before, after = rendered(stack, folder / "before"), rendered(made.stages[-1].after, folder / "after")
+    if before is None:
+        return False
+    assert after is not None, "Compose accepted the files before, and does not now"
+    wanted, found = copy.deepcopy(before), json.loads(json.dumps(after).replace(f"{folder}/after", f"{folder}/before"))
+    for _, change in invariants.changes(made):
+        for operation in change.operations:
+            if operation.service not in wanted["services"]:
+                continue
+            own, new = wanted["services"][operation.service], found["services"][operation.service]
+            if isinstance(operation, SetCondition | AddDependency):
+                edge = own.setdefault("depends_on", {}).setdefault(operation.dependency, {"required": True})
+                edge["condition"] = operation.condition
+            elif isinstance(operation, SetHealthCheck):
+                for key, value in operation.settings.items():
+                    said = new["healthcheck"].pop(key)
+                    if key == "test":
+                        assert said == [word.replace("$", "$$") for word in value]
+                    else:
+                        assert said == value or seconds(said) == seconds(str(value))
+                    own.setdefault("healthcheck", {}).pop(key, None)
+                own["healthcheck"] = own["healthcheck"] or new["healthcheck"]
+            elif isinstance(operation, SetVariable | ReplaceText):
+                variable = operation.name if isinstance(operation, SetVariable) else operation.variable
+                assert new["environment"].pop(variable) != (own.get("environment") or {}).pop(variable, None)
+                own.setdefault("environment", {})
+    for model in (found, wanted):  # what x- holds reaches services by anchors, and is compared there
+        for key in [key for key in model if key.startswith("x-")]:
+            del model[key]
+    assert found == wanted
+    return True
+
+
+@pytest.mark.parametrize("path", SAMPLE, ids=name)
+def test_compose_renders_a_planned_file_as_before_but_for_the_plan(path: Path, tmp_path: Path) -> None:
+    try:
+        stack = file_stack([path])
+    except InputError:
+        pytest.skip("the tool refuses this file, and Compose does too: it names a file that is not there")
+    differs_only_as_planned(stack, tmp_path)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(files=projects())
+def test_compose_renders_a_generated_stack_as_before_but_for_the_plan(
+    files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("app")
+    for path, data in files.items():
+        (folder / path).write_bytes(data)
+    stack = file_stack([folder / path for path in files if path.endswith("compose.yml")])
+    # Compose refuses an edge to a service whose profile is off.
+    assume(differs_only_as_planned(stack, tmp_path_factory.mktemp("rendered")))
