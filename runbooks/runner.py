@@ -194,8 +194,9 @@ def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) 
         verdict = gate(
             run, back, {name: stood_before(found) for name, found in stages.items()}, settings_of(run, stage), "undo"
         )
-        if verdict.outcome == "fail":
-            bad = {result.host for result in verdict.results if result.failed}
+        if verdict.outcome != "pass":
+            # What could not be measured is not known to stand as before.
+            bad = {result.host for result in verdict.results if result.failed or result.unknown}
             whole |= dict.fromkeys(bad, False)
     for host in hosts:
         run.endings[host.name] = "undone" if whole[host.name] else "stands"

@@ -16,7 +16,10 @@ from runbooks.output import Output
 def show_list(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None) -> int:
     """The document of `ansible-inventory --list`."""
     found = selection.limit(inventory.load(environment, folder, book.declared()), limit)
-    out.raw(json.dumps(selection.as_list(found), indent=4, ensure_ascii=False) + "\n")
+    for host in found.hosts:
+        for name, value in host.variables.items():
+            out.mask.learn(name, str(value))
+    out.raw(json.dumps(out.mask.hide_in(selection.as_list(found)), indent=4, ensure_ascii=False) + "\n")
     return 0
 
 
