@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from inventory.errors import InputError
@@ -17,9 +18,10 @@ EXAMPLES = int(os.environ.get("RUNBOOK_EXAMPLES", "100"))
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET, database=None)
-@given(projects())
-def test_every_invariant_holds_on_stacks_in_all_forms(files: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("half", ["first half", "second half"])  # two processors share the work
+@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=QUIET, database=None)
+@given(files=projects())
+def test_every_invariant_holds_on_stacks_in_all_forms(half: str, files: dict[str, bytes]) -> None:
     made = invariants.check(stack_of(files))
     for _, change in invariants.changes(made):
         for each in change.refused:
