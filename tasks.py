@@ -12,7 +12,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from runbooks.commands.options import about
+from runbooks.commands.options import about, folder, number, split
 
 if TYPE_CHECKING:
     from runbooks.output import Output
@@ -49,30 +49,6 @@ def finish(work: Callable[[Output], int], *, as_json: bool = False, yes: bool = 
                                mend="RUNBOOK_TRACEBACK=1 shows where"))  # fmt: skip
         code = 1
     raise SystemExit(code)
-
-
-def split(words: Iterable[str] | None) -> tuple[str, ...]:
-    """Options that may be given again or with commas."""
-    return tuple(part.strip() for word in words or () for part in str(word).split(",") if part.strip())
-
-
-def number(option: str, text: str, *, whole: bool = True) -> float:
-    """An option that is a number. Invoke's own reading of one ends in a traceback. Raises InputError."""
-    from inventory.errors import InputError
-
-    try:
-        found = int(text) if whole else float(text)
-    except ValueError:
-        kind = "a whole number" if whole else "a number"
-        raise InputError(f"{text!r} is not {kind}", key=option, mend="write digits") from None
-    if found < 0:
-        raise InputError("cannot be below 0", key=option, mend="write a number from 0 on")
-    return found
-
-
-def folder(path: str) -> Path | None:
-    """`--inventory`."""
-    return Path(path).expanduser() if path else None
 
 
 @task(iterable=["file", "step", "tags"], auto_shortflags=False, help=about(

@@ -1,6 +1,11 @@
-"""What each option of the command line means, in one line: a task's `--help` shows it."""
+"""The options of the command line: what each means, in one line that a task's `--help` shows, and how its text is read."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from inventory.errors import InputError
 
 ABOUT = {
     "phase": "number of the phase: 1, 2 or 3 (a file runbooks/phase_N.yml)",
@@ -44,3 +49,25 @@ ABOUT = {
 def about(*options: str) -> dict[str, str]:
     """Help for a task's options."""
     return {option: ABOUT[option] for option in options}
+
+
+def split(words: Iterable[str] | None) -> tuple[str, ...]:
+    """Options that may be given again or with commas."""
+    return tuple(part.strip() for word in words or () for part in str(word).split(",") if part.strip())
+
+
+def number(option: str, text: str, *, whole: bool = True) -> float:
+    """An option that is a number. Invoke's own reading of one ends in a traceback. Raises InputError."""
+    try:
+        found = int(text) if whole else float(text)
+    except ValueError:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{text!r} is not {kind}", key=option, mend="write digits") from None
+    if found < 0:
+        raise InputError("cannot be below 0", key=option, mend="write a number from 0 on")
+    return found
+
+
+def folder(path: str) -> Path | None:
+    """`--inventory`."""
+    return Path(path).expanduser() if path else None
