@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 
@@ -106,7 +107,8 @@ def work_on(run: Run, hosts: Sequence[HostRun]) -> End:
             return end
     finally:
         for host in ready:
-            release(host)
+            with suppress(RunbookError):
+                host.writer.release()
             ending = run.endings.setdefault(host.name, "failed")
             run.emit(events.HostEnded(host=host.name, ending=ending, seconds=time.monotonic() - host.begun))
 
@@ -262,13 +264,6 @@ def journal_gate(host: HostRun, stage: Stage, verdict: Verdict) -> None:
     """Puts a gate's verdict into the host's journal; a host that cannot be told now loses nothing else."""
     try:
         host.writer.note("gate", {"steps": names(stage), "outcome": verdict.outcome, "reason": verdict.reason})
-    except RunbookError:
-        return
-
-
-def release(host: HostRun) -> None:
-    try:
-        host.writer.release()
     except RunbookError:
         return
 
