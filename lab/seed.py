@@ -174,13 +174,20 @@ def create(client: docker.DockerClient, image: str, *, name: str, hostname: str,
 
 def may_be_privileged(client: docker.DockerClient, image: str) -> bool:
     """Whether this engine starts privileged containers (some machines lack a capability that this needs)."""
-    from docker.errors import APIError, ContainerError
+    from docker.errors import APIError
 
     try:
-        client.containers.run(image, entrypoint="true", privileged=True, remove=True, network_mode="none")
-    except (APIError, ContainerError):
+        tried = client.containers.create(image, entrypoint="true", privileged=True, network_mode="none")
+    except APIError:
         return False
-    return True
+    try:
+        tried.start()
+        return int(tried.wait()["StatusCode"]) == 0
+    except APIError:
+        return False
+    finally:
+        # One that could not be started is not removed by the engine's own --rm.
+        tried.remove(force=True)
 
 
 def bounding_set() -> list[str]:
