@@ -1,6 +1,6 @@
 """The error tree: everything that an operator can mend is a RunbookError, raised where the fact is known.
 
-A message is one line that names what is wrong and where; `mend` says what to do about it. `tasks.py` prints the two
+A message is one line that names what is wrong and where; `mend` says what to do about it. `cli.finish` prints the two
 and exits with the error's `code`: no RunbookError ever shows a traceback.
 """
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks")
+PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", "cli")
 NOTHING_SELECTED = 5
 """pytest's exit code for a selection without a test, which is no failure: a path may hold only one of the two parts."""
 PROGRAMS = {"/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox"}
@@ -58,6 +58,18 @@ def check() -> int:
     )
     for words in checks:
         code = call(words, os.environ)
+        if code:
+            return code
+    return 0
+
+
+def lock(*, upgrade: bool = False) -> int:
+    """Writes requirements/*.txt anew from the .in files beside them, with hashes. Versions stay unless `upgrade`."""
+    install_requirements()
+    words = ["uv", "pip", "compile", "--quiet", "--generate-hashes", "--universal", "--python-version", "3.11",
+             "--no-header", "--no-annotate", "--no-emit-index-url", *(["--upgrade"] if upgrade else [])]  # fmt: skip
+    for source in sorted((ROOT / "requirements").glob("*.in")):
+        code = call([*words, str(source), "--output-file", str(source.with_suffix(".txt"))], os.environ)
         if code:
             return code
     return 0

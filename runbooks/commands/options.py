@@ -36,6 +36,7 @@ ABOUT = {
     "write": "write the entry as a new environment's file",
     "no-start": "only the hosts and their engines, not the platform on them",
     "purge": "also the images and the seed that all checkouts share",
+    "upgrade": "take the newest versions that the .in files allow",
     "command": "what to run there instead of a shell",
     "colds": "how many cold starts before and after",
     "scale": "multiplies the start-up times of the stand-ins",

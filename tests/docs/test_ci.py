@@ -32,7 +32,7 @@ def git(folder: Path, *words: str) -> str:
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tool's files as they are now, as a repository to clone; its environment is this one, as from a warm cache."""
     folder = tmp_path_factory.mktemp("remote")
-    for package in ("inventory", "rollback", "checks", "runbooks", "requirements"):
+    for package in ("cli", "inventory", "rollback", "checks", "runbooks", "requirements"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("inv", "tasks.py", ".gitignore", ".pre-commit-hooks.yaml"):
         shutil.copy(ROOT / file, folder / file)

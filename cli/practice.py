@@ -1,0 +1,86 @@
+"""`lab.*`, `demo`, `bench`, `test` and `lint`: practice hosts, and what shows that all this works."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from cli.finish import finish
+from runbooks.commands.options import about, number
+
+
+@task(name="up", auto_shortflags=False, help=about("no-start"))
+def lab_up(_context: Context, no_start: bool = False) -> None:
+    """Bring up the practice hosts, and the example platform on them."""
+    from lab import commands
+
+    finish(lambda out: commands.up(out, start=not no_start))
+
+
+@task(name="status", auto_shortflags=False, help=about("json"))
+def lab_status(_context: Context, json: bool = False) -> None:
+    """Show the practice hosts of this checkout."""
+    from lab import commands
+
+    finish(commands.status, as_json=json)
+
+
+@task(name="ssh", positional=["host"], auto_shortflags=False, help=about("host", "command"))
+def lab_ssh(_context: Context, host: str, command: str = "") -> None:
+    """Open a shell on a practice host."""
+    from lab import commands
+
+    finish(lambda _out: commands.ssh(host, command))
+
+
+@task(name="down", auto_shortflags=False, help=about("purge"))
+def lab_down(_context: Context, purge: bool = False) -> None:
+    """Remove the practice hosts of this checkout, their volumes and keys."""
+    from lab import commands
+
+    finish(lambda out: commands.down(out, purge=purge))
+
+
+@task(auto_shortflags=False, help=about("json", "colds", "scale", "picture"))
+def demo(_context: Context, json: bool = False, colds: str = "1", scale: str = "1.0", picture: str = "") -> None:
+    """Migrate phase 1 on practice hosts for real, show figures before and after, roll back, prove the bytes."""
+    from lab import demo as story
+
+    finish(
+        lambda out: story.demo(
+            out, colds=int(number("--colds", colds)), scale=number("--scale", scale, whole=False), picture=picture
+        ),
+        as_json=json,
+    )
+
+
+@task(auto_shortflags=False, help=about("json"))
+def bench(_context: Context, json: bool = False) -> None:
+    """Measure phase 1 on practice hosts side by side with the same done by hand: ratios and counts."""
+    from benchmarks import phase_1
+
+    finish(phase_1.bench, as_json=json)
+
+
+@task(auto_shortflags=False, help=about("fast", "lint", "select"))
+def test(_context: Context, fast: bool = False, lint: bool = True, select: str = "") -> None:
+    """Run all checks and tests; --fast leaves out what needs Docker."""
+    from lab import testing
+
+    finish(lambda _out: testing.run(fast=fast, lint=lint, select=select or None))
+
+
+@task
+def lint(_context: Context) -> None:
+    """Check format, style, types, the import contract and shell programs."""
+    from lab import testing
+
+    finish(lambda _out: testing.lint())
+
+
+@task(auto_shortflags=False, help=about("upgrade"))
+def lock(_context: Context, upgrade: bool = False) -> None:
+    """Write the hash-locked requirements anew from the .in files, for who changes a dependency."""
+    from lab import testing
+
+    finish(lambda _out: testing.lock(upgrade=upgrade))
