@@ -30,12 +30,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of probe: either a program on the host (`command`, `judge`) or a call over the link (`dial`)."""
+    """A kind of probe: either a program on the host (`command`, `judge`) or a call over the link (`dial`).
+
+    `measures`: it is asked for its value; whether it is well says nothing about a service's health.
+    """
 
     settings: Mapping[str, str]
     command: Callable[[Probe, str], tuple[str, ...]] | None = None
     judge: Callable[[Probe, Answer], Judgement] = lambda _, answer: by_exit(answer)
     dial: Callable[[Link, Probe], Judgement] | None = None
+    measures: bool = False
 
 
 def by_exit(answer: Answer, value: float | None = None) -> Judgement:

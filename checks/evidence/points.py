@@ -1,0 +1,211 @@
+"""What a soak's samples came to: tallies, incidents, and points over time. Exact counts, whatever was rolled up."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from checks.soak import Incident, Series, Soak, Tally
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from checks.evidence.store import Store
+
+MOST_INCIDENTS = 10_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a series came to in a span of time. `at` is seconds since the soak began; the span goes from there on."""
+
+    series: int
+    at: float
+    ok: int
+    failed: int
+    unknown: int
+    mean: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass
+class _Sum:
+    ok: int = 0
+    failed: int = 0
+    unknown: int = 0
+    latencies: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    valued: int = 0
+    total: float = 0.0
+    lowest: float | None = None
+    highest: float | None = None
+    last: float | None = None
+    rises: float = 0.0
+
+    def add(self, row: Any) -> None:
+        """Adds a row of counts: of samples that were grouped, or of a roll-up."""
+        self.ok, self.failed, self.unknown = self.ok + row.ok, self.failed + row.failed, self.unknown + row.unknown
+        self.valued, self.total = self.valued + row.valued, self.total + (row.total or 0.0)
+        if row.lowest is not None:
+            self.lowest = row.lowest if self.lowest is None else min(self.lowest, row.lowest)
+            self.highest = row.highest if self.highest is None else max(self.highest, row.highest)
+
+    def rise(self, value: float) -> None:
+        """Adds a counter's next value; one that is lower was started anew from nothing."""
+        if self.last is not None:
+            self.rises += value - self.last if value >= self.last else value
+        self.last = value
+
+    def tally(self) -> Tally:
+        return Tally(**{**self.__dict__, "latencies": dict(sorted(self.latencies.items()))})
+
+
+def tallies(store: Store, series: Sequence[Series]) -> dict[int, Tally]:
+    """What each series came to, by its id."""
+    with store.reading() as connection:
+        return tallied(connection, store, series)
+
+
+def tallied(connection: Connection, store: Store, series: Sequence[Series]) -> dict[int, Tally]:
+    """`tallies` in a transaction that is there: what is rolled up meanwhile is counted once."""
+    sums: dict[int, _Sum] = {each.id: _Sum() for each in series}
+    ids = list(sums)
+    for row in rolled(connection, store, ids):
+        sums[row.series].add(row)
+        for micro, count in json.loads(row.latencies).items():
+            sums[row.series].latencies[int(micro)] += count
+        sums[row.series].rises += row.rises or 0.0
+        sums[row.series].last = row.last if row.last is not None else sums[row.series].last
+    for row in _grouped(connection, store, ids):
+        sums[row.series].add(row)
+    for row in latencies(connection, store, ids):
+        sums[row.series].latencies[row.latency_us] += row.count
+    for row in values(connection, store, [each.id for each in series if each.probe.kind == "breaker"]):
+        sums[row.series].rise(row.value)
+    return {id_: found.tally() for id_, found in sums.items()}
+
+
+def incidents(store: Store, series: Sequence[Series]) -> list[Incident]:
+    """The runs of failures of each series, by their first tick."""
+    ids = [each.id for each in series]
+    table, samples = store.table("incidents"), store.table("samples")
+    found: list[Incident] = []
+    with store.reading() as connection:
+        kept = connection.execute(table.select().where(table.c.series.in_(ids)).order_by(table.c.series, table.c.first))
+        open_: dict[int, Incident] = {}
+        for row in kept:
+            each = Incident(row.series, row.first, row.last, row.failures, row.good, row.detail)
+            if each.good is None:
+                open_[each.series] = each
+            else:
+                found.append(each)
+        bad = connection.execute(
+            samples.select().where(samples.c.series.in_(ids), samples.c.ok == 0)
+            .order_by(samples.c.series, samples.c.tick).limit(MOST_INCIDENTS * 10)
+        ).all()  # fmt: skip
+
+        def next_good(id_: int, tick: int) -> int | None:
+            query = samples.select().where(samples.c.series == id_, samples.c.tick > tick, samples.c.ok == 1)
+            row = connection.execute(query.order_by(samples.c.tick).limit(1)).first()
+            return row.tick if row else None
+
+        for id_ in ids:
+            own = [(row.tick, row.detail or "") for row in bad if row.series == id_]
+            found += runs_of_failures(id_, own, open_.get(id_), next_good)
+    return sorted(found, key=lambda each: (each.first, each.series))
+
+
+def runs_of_failures(
+    id_: int, failed: Sequence[tuple[int, str]], open_: Incident | None, next_good: Any
+) -> Iterator[Incident]:
+    """Joins failed samples of one series, in their order, to incidents; `open_` is one that was going on before."""
+    now, good = open_, next_good(id_, open_.last) if open_ else None
+    for tick, detail in failed:
+        if now is not None and (good is None or tick < good):
+            now = Incident(id_, now.first, tick, now.failures + 1, None, detail or now.detail)
+            continue
+        if now is not None:
+            yield Incident(id_, now.first, now.last, now.failures, good, now.detail)
+        now, good = Incident(id_, tick, tick, 1, None, detail), next_good(id_, tick)
+    if now is not None:
+        yield Incident(id_, now.first, now.last, now.failures, good, now.detail)
+
+
+def points(store: Store, soak: Soak, series: Sequence[Series], span_s: float) -> list[Point]:
+    """Each series over time, in spans of so many seconds (at least); what was rolled up comes in its own, longer spans."""
+    from sqlalchemy import select
+
+    ids = [each.id for each in series]
+    samples = store.table("samples")
+    per = max(1, round(span_s / soak.every_s))
+    bucket = (samples.c.tick - samples.c.tick % per).label("bucket")
+    query = select(samples.c.series, bucket, *_columns(samples)).where(samples.c.series.in_(ids))
+    with store.reading() as connection:
+        rows = [(row.number * row.span_s, row) for row in rolled(connection, store, ids)]
+        rows += [
+            (row.bucket * soak.every_s, row) for row in connection.execute(query.group_by(samples.c.series, bucket))
+        ]
+    found = [
+        Point(row.series, at, row.ok, row.failed, row.unknown, row.total / row.valued if row.valued else None, row.lowest, row.highest)
+        for at, row in rows
+    ]  # fmt: skip
+    return sorted(found, key=lambda point: (point.series, point.at))
+
+
+def rolled(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+    """The roll-ups of series, in the order of time."""
+    table = store.table("rollups")
+    query = (
+        table.select().where(table.c.series.in_(list(ids))).order_by(table.c.series, table.c.number * table.c.span_s)
+    )
+    return connection.execute(query).all()
+
+
+def latencies(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+    """How often each latency was measured: (series, latency_us, count)."""
+    from sqlalchemy import func, select
+
+    samples = store.table("samples")
+    query = (
+        select(samples.c.series, samples.c.latency_us, func.count().label("count"))
+        .where(samples.c.series.in_(list(ids)), samples.c.latency_us.is_not(None))
+        .group_by(samples.c.series, samples.c.latency_us)
+    )
+    return connection.execute(query).all()
+
+
+def values(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+    """What series measured, sample by sample: (series, tick, value)."""
+    from sqlalchemy import select
+
+    samples = store.table("samples")
+    query = select(samples.c.series, samples.c.tick, samples.c.value).where(
+        samples.c.series.in_(list(ids)), samples.c.value.is_not(None)
+    )
+    return connection.execute(query.order_by(samples.c.series, samples.c.tick)).all()
+
+
+def _grouped(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+    from sqlalchemy import select
+
+    samples = store.table("samples")
+    query = (
+        select(samples.c.series, *_columns(samples)).where(samples.c.series.in_(list(ids))).group_by(samples.c.series)
+    )
+    return connection.execute(query).all()
+
+
+def _columns(samples: Any) -> list[Any]:
+    """The counts of grouped samples, in the words of the roll-ups."""
+    from sqlalchemy import case, func
+
+    return [
+        func.sum(case((samples.c.ok == 1, 1), else_=0)).label("ok"),
+        func.sum(case((samples.c.ok == 0, 1), else_=0)).label("failed"),
+        func.sum(case((samples.c.ok.is_(None), 1), else_=0)).label("unknown"),
+        func.count(samples.c.value).label("valued"), func.sum(samples.c.value).label("total"),
+        func.min(samples.c.value).label("lowest"), func.max(samples.c.value).label("highest"),
+    ]  # fmt: skip
