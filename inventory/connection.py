@@ -15,11 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inventory import become as become_
 from inventory import channels, transport
 from inventory.errors import HostFailed, InputError, Unreachable
 from inventory.link import Link, Reply
 from inventory.model import Host
-from inventory.secrets import Mask, resolve
+from inventory.secrets import Mask
 
 if TYPE_CHECKING:
     import docker
@@ -35,29 +36,31 @@ CHUNK = 1 << 15
 def connect(host: Host, mask: Mask) -> Link:
     """A link to `host`, connected. Raises Unreachable with one clear line, InputError for options that do not fit."""
     if host.connection == "local":
-        return LocalLink(host)
+        return LocalLink(host, mask)
     return SshLink(host, mask)
 
 
 class LocalLink:
     """The controller's own machine as a host (`ansible_connection: local`)."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, mask: Mask | None = None) -> None:
         self.host, self.exchanges = host, 0
         self._lock = threading.Lock()
+        self._become_password = become_.password(host, mask or Mask()) if host.become else None
 
     def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
             limit: int = 64 << 20) -> Reply:  # fmt: skip
         words = ["sh", "-c", program, "sh", *args]
+        if become:
+            words, data = become_.words(program, args, data, self._become_password, root=os.geteuid() == 0)
         check_words(words, self.host)
         with self._lock:
             self.exchanges += 1
         begin = time.monotonic()
-        argv = ["sudo", "-n", *words] if become else words
         pipe = subprocess.PIPE
         try:
             # A session of its own, so that what the program started ends with it and nothing holds the pipes.
-            child = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+            child = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
         except OSError as error:
             raise HostFailed(f"a program could not be started: {error}", host=self.host.name) from None
         with child:
@@ -70,7 +73,10 @@ class LocalLink:
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise HostFailed(f"a program took longer than {timeout_s:g} s", host=self.host.name) from None
                 raise
-        return Reply(code if code >= 0 else 128 - code, out, err, time.monotonic() - begin)
+        reply = Reply(code if code >= 0 else 128 - code, out, err, time.monotonic() - begin)
+        if become:
+            become_.check(reply, self.host)
+        return reply
 
     def _converse(self, child: subprocess.Popen[bytes], data: bytes, deadline: float, timeout_s: float, limit: int
                   ) -> tuple[bytes, bytes]:  # fmt: skip
@@ -136,18 +142,16 @@ class SshLink:
         self._lock = threading.Lock()
         self._docker: docker.APIClient | None = None
         self._http: requests.Session | None = None
-        password = host.variables.get("ansible_become_password", host.variables.get("ansible_become_pass"))
-        self._become_password = resolve(password, mask, key="ansible_become_password") if password is not None else None
+        self._become_password = become_.password(host, mask) if host.become else None
         self._connection = transport.open_connection(host, CONNECT_LIMIT_S)
 
     def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
             limit: int = 64 << 20) -> Reply:  # fmt: skip
         words = ["sh", "-c", program, "sh", *args]
-        check_words(words, self.host)
         if become:
-            asks = self._become_password is not None
-            words = ["sudo", *(["-S", "-p", ""] if asks else ["-n"]), *words]
-            data = f"{self._become_password}\n".encode() + data if asks else data
+            is_root = self._connection.user == "root"
+            words, data = become_.words(program, args, data, self._become_password, root=is_root)
+        check_words(words, self.host)
         with self._lock:
             self.exchanges += 1
         with self._sessions:
@@ -161,7 +165,10 @@ class SshLink:
                     channel.close()
             except (OSError, EOFError, transport.ssh_error()) as error:
                 raise Unreachable(f"the link was lost: {error or type(error).__name__}", host=self.host.name) from None
-            return Reply(exit_code, out, err, time.monotonic() - begin)
+        reply = Reply(exit_code, out, err, time.monotonic() - begin)
+        if become:
+            become_.check(reply, self.host)
+        return reply
 
     def _converse(self, channel: Channel, data: bytes, deadline: float, timeout_s: float, limit: int
                   ) -> tuple[int, bytes, bytes]:  # fmt: skip

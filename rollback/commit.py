@@ -22,7 +22,7 @@ STALE_S = 120
 DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
 _WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
 _OWNER = re.compile(r"locked (\d+) run=(\S+) who=(\S+) since=(\d+) renewed=(\d+)")
-_MAKE = 'mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }'
+_MAKE = '[ -d "$1" ] || { mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }; }'
 
 
 @cache
@@ -59,12 +59,13 @@ class HostWriter:
     def prepare(self) -> Prepared:
         """Makes the state folder where it is missing. Raises Refused when none can be made or the project is not there."""
         warning = ""
-        reply = self._call("prepare", allow=(NO_STATE,))
-        if reply.exit == NO_STATE and self.link.host.become:
+        if self.link.host.become:  # before root makes it for itself alone
             self.link.run(_MAKE, self.state_dir, become=True)
-            reply = self._call("prepare", allow=(NO_STATE,))
+        reply = self._call("prepare", allow=(NO_STATE,))
         if reply.exit == NO_STATE and self._named is None:
-            home = self.link.run('printf %s "${XDG_STATE_HOME:-$HOME/.local/state}"').text.strip()
+            home = self.link.run(
+                'printf %s "${XDG_STATE_HOME:-$HOME/.local/state}"', become=self.link.host.become
+            ).text.strip()
             self.state_dir = f"{home}/compose-runbook/{self._project_name}"
             warning = f"snapshots are kept in {self.state_dir}, where other accounts of the host do not see them"
             reply = self._call("prepare", allow=(NO_STATE,))
@@ -117,7 +118,7 @@ class HostWriter:
         """A created file belongs to whom the project's folder belongs, unless the transaction says whose it is."""
         if all(write.before.sha256 or write.data is None or write.uid is not None for write in transaction.writes):
             return transaction
-        found = self.link.run('stat -L -c "%u %g" "$1"', self.project_dir).text.split()
+        found = self.link.run('stat -L -c "%u %g" "$1"', self.project_dir, become=self.link.host.become).text.split()
         if len(found) != 2:
             raise HostFailed(f"the owner of {self.project_dir} is not known", host=self._host)
         uid, gid = map(int, found)
@@ -215,7 +216,7 @@ class HostWriter:
 
     def _call(self, verb: str, data: bytes = b"0\n", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
         words = (verb, self.state_dir, self.project_dir, self.run, self.who)
-        reply = self.link.run(program(), *words, data=data, timeout_s=timeout_s)
+        reply = self.link.run(program(), *words, data=data, timeout_s=timeout_s, become=self.link.host.become)
         if reply.exit == DONE or reply.exit in allow:
             return reply
         said = reply.text.strip().splitlines()

@@ -35,8 +35,9 @@ def symptoms(links: Mapping[str, tuple[Link, str]], verdict: Verdict) -> tuple[S
         link, project = links[host]
         try:
             reply = link.run(
-                PROGRAM, project, str(LINES), data="".join(f"{name}\n" for name in services).encode(), limit=1 << 20
-            )
+                PROGRAM, project, str(LINES), data="".join(f"{name}\n" for name in services).encode(), limit=1 << 20,
+                become=link.host.become,
+            )  # fmt: skip
         except RunbookError:
             continue
         found += parse(host, reply.text)

@@ -123,7 +123,10 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
     looked_up = project if any(IN_SERVICE in words for words in asked) else ""
     data = "".join(f"{line}\n" for line in lines).encode()
     try:
-        reply = link.run(PROGRAM, looked_up, data=data, timeout_s=limit, limit=len(lines) * 3 * OUTPUT_LIMIT + 65536)
+        reply = link.run(
+            PROGRAM, looked_up, data=data, timeout_s=limit, become=link.host.become,
+            limit=len(lines) * 3 * OUTPUT_LIMIT + 65536,
+        )  # fmt: skip
     except (Unreachable, HostFailed) as error:
         return {probe.name: Judgement(None, detail=error.message) for probe in probes}
     numbers = {words: number for number, words in enumerate(asked)}
