@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,10 @@ from typing import Any
 
 from checks.model import Gate, Outcome, Probe, ProbeResult, Sample, Verdict
 from checks.statistics import percentile
+from inventory.durations import duration
 from inventory.errors import InputError
 
 Round = Callable[[], list[Sample]]
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?\Z")
-_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _DURATIONS = {"window": "window_s", "interval": "interval_s", "initial_delay": "initial_delay_s"}
 
 
@@ -137,14 +135,6 @@ def parse(given: Mapping[str, Any], path: str = "", line: int | None = None, bas
     gate = Gate(**values)
     validate(gate, path, line)
     return gate
-
-
-def duration(value: Any, path: str = "", line: int | None = None, key: str = "") -> float:
-    """Seconds of `30`, `30s`, `500ms`, `2m` or `48h`. Raises InputError for anything else."""
-    match = _DURATION.match(str(value).strip()) if not isinstance(value, bool) else None
-    if not match:
-        raise InputError(f"{value!r} is not a duration", path=path, line=line, key=key, mend="write 30s, 2m or 500ms")
-    return float(match[1]) * _UNIT[match[2]]
 
 
 def validate(gate: Gate, path: str = "", line: int | None = None) -> None:
