@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from inventory import hooks, windows
 from inventory.errors import InputError
 from inventory.text import DEPTH
 
@@ -27,11 +28,18 @@ OWN: Mapping[str, tuple[str, str]] = {
     "gate": ("mapping", "gate settings that hold for every step"),
     "hooks": ("mapping", "commands before and after a batch"),
     "requires_soak": ("mapping", "the soak that must have passed elsewhere"),
-    "windows": ("list", "maintenance windows"),
+    "windows": ("list", "maintenance windows: when hosts may be changed"),
+    "freezes": ("list", "times in which nothing is changed"),
 }
 """name -> (type, what it is for). Steps may declare more."""
 
-LISTS_OF_MAPPINGS = ("windows",)
+LISTS_OF_MAPPINGS = ("windows", "freezes")
+CHECKS: Mapping[str, Callable[[Any, str, int | None], object]] = {
+    "windows": windows.windows,
+    "freezes": windows.freezes,
+    "hooks": hooks.parse,
+}
+"""name -> what reads it, and raises InputError for what is wrong inside it."""
 PATHS = ("project_dir", "state_dir", "compose_files", "env_files")
 TYPES = {"text": (str,), "list": (list,), "mapping": (dict,), "number": (int, float), "flag": (bool,), "any": (object,)}
 TEMPLATES = 1_000
@@ -64,7 +72,10 @@ def check(variables: Mapping[str, Any], places: Places) -> None:
     """Raises InputError for an own variable of the wrong type."""
     for name, value in variables.items():
         if name in OWN:
-            check_type(name, value, *places.get(name, ("", None)))
+            place = places.get(name, ("", None))
+            check_type(name, value, *place)
+            if name in CHECKS:
+                CHECKS[name](value, *place)
 
 
 def check_type(name: str, value: Any, path: str, line: int | None) -> None:

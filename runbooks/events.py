@@ -39,7 +39,10 @@ Sink = Callable[[Event], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """`batches` are the hosts' names in the order in which they are worked on."""
+    """`batches` are the hosts' names in the order in which they are worked on.
+
+    `override`: the reason for which the operator passed over what the inventory asks for (windows, soaks).
+    """
 
     run: str
     kind: RunKind
@@ -50,6 +53,7 @@ class RunStarted(Event):
     steps: tuple[str, ...] = ()
     fingerprint: str = ""
     promotion_key: str = ""
+    override: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +103,19 @@ class Recovered(HostEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HookRan(HostEvent):
-    """A hook of the inventory ran. `when` is its name there (before, after ...)."""
+    """A hook of the inventory ran, before or after a batch. `detail`: why it failed; `stops`: that ends the run.
+
+    `host` is "the controller" for one that ran there.
+    """
 
     when: str
+    name: str
     command: str
     ok: bool
     seconds: float
+    detail: str = ""
     output: str = ""
+    stops: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

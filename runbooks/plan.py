@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from inventory.engine import Compose
+from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import ready, restarts
@@ -41,6 +42,7 @@ def host_plan(
     tried: Trial = NOTHING_TRIED,
     found: Baseline | None = None,
     measured_s: Mapping[str, float] | None = None,
+    hooks: tuple[Hook, ...] = (),
 ) -> HostPlan:
     """One host's plan. `states` are all files that were read or looked for; `measured_s` known start-up times."""
     first, last = draft.stages[0].before, draft.stages[-1].after
@@ -68,6 +70,7 @@ def host_plan(
         warnings=(*base.warnings, *_unset(first), *restarts.stale_proxies(last, every)),
         blocked=(*base.blocking, *wrong),
         live=facts.live,
+        hooks=hooks,
     )
 
 
@@ -179,7 +182,9 @@ def fingerprint(host: HostPlan) -> str:
         for stage in host.stages
         if stage.files
     ]
-    return _digest([host.host, host.project_dir, host.compose.argv(), stages])
+    # A plan without hooks has the fingerprint that it had before there were any.
+    around = [repr((hook, hook.command)) for hook in host.hooks if stages]
+    return _digest([host.host, host.project_dir, host.compose.argv(), stages, *([around] if around else [])])
 
 
 def _digest(value: object) -> str:
@@ -229,6 +234,11 @@ def to_json(plan: Plan, mask: Mask, *, show_secrets: bool = False) -> dict[str, 
                 "before_s": host.startup.before_s,
                 "after_s": host.startup.after_s,
             },
+            "hooks": [
+                {"when": hook.when, "name": hook.name, "where": hook.where, "command": hide(hook.command),
+                 "timeout_s": hook.timeout_s, "on_failure": "stop" if hook.stops else "go_on"}
+                for hook in host.hooks
+            ],
             "warnings": [hide(text) for text in host.warnings],
             "blocked": [hide(text) for text in host.blocked],
         }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from checks.model import Gate, Probe
 from inventory.engine import Compose
+from inventory.hooks import Hook
 from rollback.model import FileState
 from runbooks.model import Altered, Kept, Question, Refusal, Risk
 
@@ -112,7 +113,7 @@ class HostPlan:
     """What a plan does on one host. `images` maps a service to the image id that runs now.
 
     `blocked` says why nothing can be carried out as things are; `warnings` are findings that do not stand in the way.
-    `live` is False for `plan --file`.
+    `live` is False for `plan --file`. `hooks` are run before and after the batch that the host is in.
     """
 
     host: str
@@ -124,6 +125,7 @@ class HostPlan:
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     live: bool = True
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def changed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inventory import fleet
+from inventory import fleet, hooks
 from inventory.engine import Compose
 from inventory.errors import RunbookError
 from inventory.link import Link
@@ -63,6 +63,7 @@ def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> Hos
         tried=tried,
         found=baseline(found),
         measured_s=found.ready_s,
+        hooks=hooks.parse(host.variables.get("hooks") or {}),
     )
     emit(HostSurveyed(
         host=host.name, project=found.compose.name, services=len(found.stack.services),

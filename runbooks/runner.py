@@ -8,57 +8,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from threading import Event as Flag
+from dataclasses import replace
 
 from checks import gate as gates
 from checks.model import Gate, Verdict
 from inventory import fleet
 from inventory.errors import Locked, RunbookError
-from runbooks import batches, events, gating
+from runbooks import batches, events, gating, hooks
 from runbooks.gating import Side
 from runbooks.hostrun import HostRun, back_again, heartbeat, names, watched
 from runbooks.plan_model import Plan, Stage
-
-FAILED, REFUSED, ROLLED_BACK, NOT_ROLLED_BACK, PAUSED, INTERRUPTED = 5, 4, 3, 6, 7, 130
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a plan is carried out. `max_fail_percentage` None: other hosts go on whatever fails (Ansible's default)."""
-
-    serial: tuple[str, ...] = batches.DEFAULT
-    max_fail_percentage: float | None = None
-    gate: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass
-class Run:
-    """A run as it goes: who takes part, how each host ended, and when it was asked to stop."""
-
-    id: str
-    who: str
-    plan: Plan
-    hosts: Mapping[str, HostRun]
-    options: Options
-    emit: events.Sink
-    stop: Flag
-    endings: dict[str, events.Ending] = field(default_factory=dict)
-    errors: dict[str, RunbookError] = field(default_factory=dict)
-    begun: float = field(default_factory=time.monotonic)
-
-
-@dataclass(frozen=True)
-class End:
-    """How a batch ended the run. `code` 0: it did not."""
-
-    outcome: events.RunOutcome
-    code: int
-    message: str = ""
-    mend: str = ""
-
-
-GOES_ON = End("done", 0)
+from runbooks.run_model import (
+    FAILED,
+    GOES_ON,
+    INTERRUPTED,
+    NOT_ROLLED_BACK,
+    PAUSED,
+    REFUSED,
+    ROLLED_BACK,
+    End,
+    Run,
+)
 
 
 def migrate(run: Run) -> int:
@@ -72,6 +42,7 @@ def migrate(run: Run) -> int:
     run.emit(events.RunStarted(
         run=run.id, kind="migrate", environment=run.plan.environment, who=run.who, batches=order, phase=run.plan.phase,
         steps=run.plan.steps, fingerprint=run.plan.fingerprint, promotion_key=run.plan.promotion_key,
+        override=run.options.override,
     ))  # fmt: skip
     for name, error in run.errors.items():
         tell_failed(run, name, error)
@@ -80,7 +51,7 @@ def migrate(run: Run) -> int:
         if end.code or run.stop.is_set() or too_many_failed(run):
             break
         run.emit(events.BatchStarted(number=number, of=len(order), hosts=batch))
-        end = work_on(run, [run.hosts[name] for name in batch])
+        end = work_on(run, [run.hosts[name] for name in batch], number)
     for name in (host.host for host in run.plan.hosts):
         run.endings.setdefault(
             name, "failed" if name in run.errors else "skipped" if end.code or run.stop.is_set() else "unchanged"
@@ -88,29 +59,60 @@ def migrate(run: Run) -> int:
     return finish(run, end)
 
 
-def work_on(run: Run, hosts: Sequence[HostRun]) -> End:
+def work_on(run: Run, hosts: Sequence[HostRun], number: int) -> End:
     """One batch: locks, every stage, and the locks given back whatever happens."""
     changed = [host for host in hosts if host.plan.changed]
     for host in hosts:
         if host not in changed:
             run.endings[host.name] = "unchanged"
-    ready = survivors(run, changed, lambda host: host.writer.lock())
+    ready = survivors(run, changed, lambda host: enter(run, host))
     try:
         with heartbeat(ready):
-            end, left = GOES_ON, ready
-            for number in range(1, stage_count(run.plan) + 1):
-                end, left = work_on_stage(run, left, number)
-                if end.code:
-                    break
-            for host in left if not end.code else ():
-                run.endings[host.name] = "changed"
-            return end
+            return between_hooks(run, ready, number)
     finally:
         for host in ready:
             with suppress(RunbookError):
                 host.writer.release()
             ending = run.endings.setdefault(host.name, "failed")
             run.emit(events.HostEnded(host=host.name, ending=ending, seconds=time.monotonic() - host.begun))
+
+
+def enter(run: Run, host: HostRun) -> None:
+    """Takes a host's lock for its batch. Raises Refused where its window is over, Locked where another run has it."""
+    error = run.closed(host.name)
+    if error is not None:
+        raise error
+    host.writer.lock()
+    if run.options.override:
+        host.writer.note("override", {"reason": run.options.override, "who": run.who})
+
+
+def between_hooks(run: Run, hosts: Sequence[HostRun], number: int) -> End:
+    """The stages of a batch, with the hooks before it, and those after it whatever happened."""
+    batch = hooks.Batch(run.id, run.plan.environment, number, hosts, run.secrets)
+    failures = hooks.before(batch)
+    if failures:
+        for host in hosts:
+            run.endings[host.name] = "failed" if host.name in {failure.host for failure in failures} else "skipped"
+        end = End("failed", FAILED, f"{failures[0]}; nothing was written", "mend that, then repeat")
+    else:
+        end = all_stages(run, hosts)
+    failures = hooks.after(batch, end.outcome, run.endings)
+    if failures and not end.code:
+        end = End("failed", FAILED, f"{failures[0]}; what was migrated stands", "mend that, then repeat for the others")
+    return end
+
+
+def all_stages(run: Run, hosts: Sequence[HostRun]) -> End:
+    """Every stage, one after another, on the hosts of a batch."""
+    end, left = GOES_ON, list(hosts)
+    for number in range(1, stage_count(run.plan) + 1):
+        end, left = work_on_stage(run, left, number)
+        if end.code:
+            break
+    for host in left if not end.code else ():
+        run.endings[host.name] = "changed"
+    return end
 
 
 def work_on_stage(run: Run, hosts: Sequence[HostRun], number: int) -> tuple[End, list[HostRun]]:

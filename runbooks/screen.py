@@ -44,6 +44,8 @@ def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[Renderab
         if found.restarts:
             yield Text("  restarts, one at a time, in this order", "bold")
             yield restart_table(found.restarts)
+        for hook in found.hooks if found.changed else ():
+            yield Text(f"  hook {mask.hide(hook.told())}", "dim")
         yield from startup_view(found)
         if diff:
             for file in found.files:
@@ -76,6 +78,7 @@ def same(one: HostPlan, two: HostPlan) -> bool:
             [stage.steps for stage in host.stages],
             files,
             [r.service for r in host.restarts],
+            host.hooks,
         )
 
     return told(one) == told(two)

@@ -44,6 +44,8 @@ class RunScreen:
     def _run_started(self, event: events.RunStarted) -> None:
         what = f"phase {event.phase}" if event.kind == "migrate" else event.phase
         self._say(f"{event.kind} {what} on {event.environment}: run {event.run}", "bold")
+        if event.override:
+            self._say(f"  override: {event.override}", "yellow")
 
     def _batch_started(self, event: events.BatchStarted) -> None:
         self._say(f"batch {event.number} of {event.of}: {', '.join(event.hosts)}", "bold")
@@ -53,6 +55,15 @@ class RunScreen:
 
     def _recovered(self, event: events.Recovered) -> None:
         self._say(f"  {event.host}  an interrupted run was {event.how}: {event.run}", "yellow")
+
+    def _hook_ran(self, event: events.HookRan) -> None:
+        if event.ok:
+            self._say(f"  {event.host}  {event.when} the batch: {event.name} ({event.seconds:.1f} s)", "dim")
+            return
+        goes = "" if event.stops else "; the run goes on"
+        self._say(f"  {event.host}  {event.when} the batch: {event.name} failed: {event.detail}{goes}", "red")
+        for line in event.output.splitlines()[-4:]:
+            self._say(f"      {line}", "dim")
 
     def _step_started(self, event: events.StepStarted) -> None:
         away = f", {len(event.services)} restart(s)" if event.services else ""

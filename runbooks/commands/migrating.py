@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
@@ -11,7 +11,7 @@ from typing import Any
 from checks.evidence import Store
 from inventory import fleet
 from inventory.errors import InputError, Refused
-from runbooks import batches, events, interrupt, propose, runner, screen, session
+from runbooks import batches, events, heeding, interrupt, propose, run_model, runner, screen, session
 from runbooks import plan as plans
 from runbooks.commands import planning
 from runbooks.commands.choice import Choice, exit_code
@@ -21,7 +21,7 @@ from runbooks.plan_model import HostPlan, Plan
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.session import Session
 
-UNHEEDED = ("hooks", "windows", "requires_soak")
+UNHEEDED = ("requires_soak",)
 UNFINISHED = ("gate failed", "inconclusive", "failed", "interrupted")
 
 
@@ -35,6 +35,7 @@ class How:
     accept_risk: str = "medium"
     kept_plan: str = ""
     resume: bool = False
+    override: str = ""
 
 
 def migrate(out: Output, choice: Choice, how: How) -> int:
@@ -57,6 +58,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
     with session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened:
         emit = events.fan_out(collector, shown)
         heeded(opened)
+        within_windows(opened, how, emit)
         if not how.check:
             recover(opened, emit)
         plan = propose.live(opened, phase, emit)
@@ -92,9 +94,34 @@ def heeded(opened: Session) -> None:
         for name in UNHEEDED:
             if host.variables.get(name):
                 raise InputError(
-                    "would not be heeded: this version has no hooks, windows or soaks", host=host.name, key=name,
+                    "would not be heeded: this version has no soaks", host=host.name, key=name,
                     mend="take it out to migrate without it",
                 )  # fmt: skip
+
+
+def within_windows(opened: Session, how: How, emit: events.Sink) -> None:
+    """Drops the hosts that may not be changed now, each with when it may. Raises Refused when none is left.
+
+    With `--check` nothing is changed, and with `--override` for a reason: then it is only said.
+    """
+    at = heeding.now()
+    refused = {name: error for name in opened.links if (error := heeding.closed(opened.host(name), at))}
+    if how.check or how.override:
+        for name, error in refused.items():
+            emit(events.Noted(host=name, text=error.message, attention=True))
+        return
+    if refused and len(refused) == len(opened.links) and not opened.errors:
+        raise heeding.none_left(list(refused.values()))
+    opened.drop(refused)
+
+
+def warn_of_windows(opened: Session, plan: Plan, sizes: Sequence[str], emit: events.Sink) -> None:
+    """Says which hosts' windows are expected to close too early."""
+    order = batches.split([host.host for host in plan.hosts], sizes)
+    for name, wait_s in heeding.waits(plan, order).items():
+        text = heeding.too_long(opened.host(name), plan.host(name), wait_s, heeding.now())
+        if text and plan.host(name).changed:
+            emit(events.Noted(host=name, text=text, attention=True))
 
 
 def recover(opened: Session, emit: events.Sink) -> None:
@@ -151,13 +178,16 @@ def allowed(opened: Session, plan: Plan, accepted: str) -> Plan:
     return replace(plan, hosts=tuple(host for host in plan.hosts if host.host not in refused))
 
 
-def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag) -> runner.Run:
+def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag) -> run_model.Run:
     """The run with its hosts, their writers, and the inventory's settings."""
     variables = next((host.variables for host in opened.inventory.hosts), {})
-    serial = how.serial or variables.get("serial") or runner.Options.serial
+    serial = how.serial or variables.get("serial") or run_model.Options.serial
     percentage = variables.get("max_fail_percentage")
-    options = runner.Options(
-        batches.sizes(serial), None if percentage is None else float(percentage), variables.get("gate") or {}
+    options = run_model.Options(
+        batches.sizes(serial),
+        None if percentage is None else float(percentage),
+        variables.get("gate") or {},
+        how.override,
     )
     hosts = {
         host.host: HostRun(opened.links[host.host], opened.writer(host.host), host, emit, stop.is_set)
@@ -166,7 +196,12 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
     for host in hosts.values():
         if host.plan.changed:
             host.writer.prepare()
-    return runner.Run(opened.run, opened.who, plan, hosts, options, emit, stop, errors=dict(opened.errors))
+    warn_of_windows(opened, plan, options.serial, emit)
+    return run_model.Run(
+        opened.run, opened.who, plan, hosts, options, emit, stop, errors=dict(opened.errors),
+        closed=lambda name: None if how.override else heeding.closed(opened.host(name), heeding.now()),
+        secrets={hook: hook.resolved(opened.mask) for host in plan.hosts if host.changed for hook in host.hooks},
+    )  # fmt: skip
 
 
 def resumed(choice: Choice) -> Choice:

@@ -25,6 +25,7 @@ ABOUT = {
     "diff": "show the changes line by line",
     "yes": "do not ask",
     "accept-risk": "the highest risk to run without a word: low, medium or high (default medium)",
+    "override": "the reason for which closed windows, freezes and missing soaks are passed over; recorded",
     "resume": "go on with the last run of this environment where it did not end well",
     "run": "the run to undo, by its id",
     "to": "undo everything back to this snapshot",

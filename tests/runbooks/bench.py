@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 
@@ -14,7 +15,7 @@ from inventory.model import Host, Inventory, Project
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from rollback.model import FileState
-from runbooks import events, runner, undo
+from runbooks import events, run_model, runner, undo
 from runbooks.hostrun import HostRun
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
 from runbooks.session import Session
@@ -54,9 +55,10 @@ class Bench:
             self.links[name], project.directory, name, run=run, who="eve@laptop", state_dir=project.state_dir
         )
 
-    def plan(self, *stages, gate=GATE):
+    def plan(self, *stages, gate=GATE, hooks=()):
         """A plan: each stage is what it puts at the end of the Compose file. The first creates a file besides."""
-        return Plan("1", "staging", ("s",), tuple(self.host_plan(name, stages, gate) for name in self.hosts), "f", "k")
+        made = (replace(self.host_plan(name, stages, gate), hooks=tuple(hooks)) for name in self.hosts)
+        return Plan("1", "staging", ("s",), tuple(made), "f", "k")
 
     def host_plan(self, name, texts, gate):
         directory = self.hosts[name].project.directory
@@ -91,13 +93,15 @@ class Bench:
         self.told.append(event)
         self.on(event)
 
-    def migrate(self, plan, **options):
+    def migrate(self, plan, *, closed=lambda _name: None, secrets=None, **options):
         hosts = {}
         for host in plan.hosts:
             writer = self.writer(host.host)
             writer.prepare()
             hosts[host.host] = HostRun(self.links[host.host], writer, host, self.emit, self.stop.is_set)
-        run = runner.Run("run-1", "eve@laptop", plan, hosts, runner.Options(**options), self.emit, self.stop)
+        run = run_model.Run(
+            "run-1", "eve@laptop", plan, hosts, run_model.Options(**options), self.emit, self.stop, closed=closed, secrets=secrets or {}
+        )  # fmt: skip
         return runner.migrate(run)
 
     def session(self, run="run-2"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from inventory.engine import Compose
+from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import book, draft, plan, propose
@@ -194,7 +195,18 @@ def test_no_container_is_recreated_more_than_twice_and_none_before_what_it_needs
 
 KEYS = {
     "": {"phase", "environment", "fingerprint", "promotion_key", "hosts"},
-    "hosts": {"host", "changed", "fingerprint", "files", "steps", "restarts", "startup", "warnings", "blocked"},
+    "hosts": {
+        "host",
+        "changed",
+        "fingerprint",
+        "files",
+        "steps",
+        "restarts",
+        "startup",
+        "warnings",
+        "blocked",
+        "hooks",
+    },
     "files": {"path", "patch"},
     "steps": {"step", "risk", "changes", "kept", "refused"},
     "changes": {"service", "path", "line", "what", "before", "after", "proof", "reason"},
@@ -202,12 +214,14 @@ KEYS = {
     "refused": {"service", "path", "line", "what", "reason", "mend"},
     "restarts": {"service", "reason", "holds_data", "downtime_s", "basis", "loses"},
     "startup": {"groups", "critical_path", "before_s", "after_s"},
+    "hooks": {"when", "name", "where", "command", "timeout_s", "on_failure"},
 }
 """The public shape (DESIGN), and what stands in it besides."""
 
 
 def test_the_json_has_the_public_shape() -> None:
-    found = document(make(host_plan()))
+    hook = Hook("before", "drain", "curl http://eve:hunter22@lb/drain")
+    found = document(make(host_plan(hooks=(hook,))))
     seen: set[str] = set()
 
     def check(name: str, value: Any) -> None:
@@ -221,6 +235,7 @@ def test_the_json_has_the_public_shape() -> None:
     check("", found)
     assert seen == set(KEYS)
     (host,) = found["hosts"]
+    assert host["hooks"][0]["command"] == "curl http://eve:********@lb/drain"
     assert [step["step"] for step in host["steps"]] == [step.kind for step in PHASE.steps]
     assert {step["risk"] for step in host["steps"]} == {"low", "medium"}
     changes = [change for step in host["steps"] for change in step["changes"]]
@@ -278,3 +293,10 @@ def test_a_host_s_plan_is_found_by_its_name() -> None:
 def test_a_changed_line_is_named_where_it_stands_in_the_file_now() -> None:
     before, after = b"a\nb\nc\n", b"a\nnew\nb\nC\n"
     assert [line_before(before, after, line) for line in (1, 2, 3, 4)] == [1, 1, 2, 3]
+
+
+def test_hooks_are_part_of_what_a_kept_plan_does() -> None:
+    plain, hooked = make(host_plan()), make(host_plan(hooks=(Hook("before", "drain", "drain"),)))
+    other = make(host_plan(hooks=(Hook("before", "drain", "drain now"),)))
+    assert len({plain.fingerprint, hooked.fingerprint, other.fingerprint}) == 3
+    assert plain.promotion_key == hooked.promotion_key

@@ -16,6 +16,11 @@ COMPOSE = "services:\n  web:\n    image: nginx:1.27\n    depends_on: [db]\n  db:
 NOBODY = (
     "all:\n  hosts:\n    far-1:\n      ansible_host: 127.0.0.1\n      ansible_port: 1\n      project_dir: /srv/shop\n"
 )
+FROZEN = (
+    "all:\n  vars:\n    ansible_connection: local\n    project_dir: /srv/shop\n"
+    "    freezes: [{from: 2000-01-01, to: 9988-12-31, reason: stock-taking}]\n  hosts:\n    shop-1:\n    shop-2:\n"
+)
+HOOKED = "all:\n  hosts:\n    shop-1:\n      ansible_connection: local\n      project_dir: /srv\n      hooks: {before: [{run: a, timout: 1s}]}\n"
 # words, exit code, what the one line on standard error says
 BAD = {
     "an unknown environment": ("plan --phase 1 --env nope", 1, "no environment nope (there are: "),
@@ -45,6 +50,9 @@ BAD = {
     "a limit that fits no host": ("plan --phase 1 --env far --inventory TMP --limit nobody", 1, "nobody"),
     "an option that is none": ("plan --phas 1", 1, "No idea what '--phas' is!"),
     "a host that does not answer": ("plan --phase 1 --env far --inventory TMP", 5, "far-1: "),
+    "a migration in a freeze": ("migrate --phase 1 --env frozen --inventory TMP --yes", 4,
+                                "shop-1, shop-2: it is frozen (stock-taking): the next time is Sun 9989-01-01 00:00 UTC (wait, or add --override"),
+    "a hook with a typing error": ("plan --phase 1 --env hooked --inventory TMP", 1, "hooked.yml:6: hooks.before.1.timout: unknown key"),
     "a patch with a secret": ("plan --phase 1 --file TMP/secret.yml --patch", 4, "the patch would carry a secret"),
 }  # fmt: skip
 GOOD = {
@@ -76,6 +84,8 @@ def ran(tmp_path_factory):
     (folder / "list.json").write_text("[]")
     (folder / "old.json").write_text('{"format": 0, "choice": {}, "plan": {"fingerprint": "x"}}')
     (folder / "far.yml").write_text(NOBODY)
+    (folder / "frozen.yml").write_text(FROZEN)
+    (folder / "hooked.yml").write_text(HOOKED)
     (folder / "typo.yml").write_text("all:\n  hosts:\n    a:\n      project_dri: /srv/shop\n")
 
     def one(number, typed):
