@@ -113,16 +113,14 @@ def moment(day: date, minutes: int, zone: ZoneInfo) -> datetime:
     shown = found.astimezone(zone).replace(tzinfo=None)
     if shown == wanted:
         return found
-    low, high = found - (shown - wanted), found
-    while high - low > timedelta(
-        seconds=1
-    ):  # the jump lies between the two: clocks show less before it, more from it on
-        middle = low + (high - low) / 2
-        if middle.astimezone(zone).replace(tzinfo=None) >= wanted:
+    low, high = int((found - (shown - wanted)).timestamp()), int(found.timestamp())
+    while high - low > 1:  # the jump lies between the two: clocks show less before it, more from it on
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).replace(tzinfo=None) >= wanted:
             high = middle
         else:
             low = middle
-    return (high + timedelta(seconds=0.5)).replace(microsecond=0)
+    return datetime.fromtimestamp(high, UTC)
 
 
 def of(variables: Mapping[str, Any]) -> Calendar:

@@ -204,3 +204,12 @@ def test_a_bad_window_is_one_line_with_place_and_mend(folder, name) -> None:
     error = caught.value
     assert (error.path, error.line, error.key) == (str(path), 5, key)
     assert words in error.message and mend in error.mend and error.mend and "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "minutes", "jump"),
+    [("America/Sao_Paulo", date(2018, 11, 4), 25, "2018-11-04T03:00Z"), ("Pacific/Apia", date(2011, 12, 30), 1439, "2011-12-30T10:00Z"),
+     ("Australia/Lord_Howe", date(2026, 10, 4), 149, "2026-10-03T15:30Z"), (BERLIN, date(2026, 3, 29), 120, "2026-03-29T01:00Z")],
+)  # fmt: skip
+def test_every_time_that_is_skipped_counts_at_the_very_second_of_the_jump(zone, day, minutes, jump) -> None:
+    assert moment(day, minutes, ZoneInfo(zone)) == at(jump)
