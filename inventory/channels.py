@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
 DOCKER_POOL = 4
 """Connections of the Docker API on one link: with more, sshd's MaxSessions of 10 is soon reached (FACTS)."""
+LONGEST_S = 60.0
+"""Seconds of an answer for which no limit was named."""
 
 
 def docker_client(client: paramiko.SSHClient) -> docker.APIClient:
@@ -60,7 +65,7 @@ def http_session(dialled: Callable[[str, int, float], Any]) -> requests.Session:
 
             def _new_conn(self) -> Any:
                 limit = self.timeout if isinstance(self.timeout, (int, float)) else 10.0
-                return socket_like(dialled(self._dns_host.strip("[]"), self.port, limit), limit)
+                return Timed(dialled(self._dns_host.strip("[]"), self.port, limit), limit)
 
         return Dialled
 
@@ -81,9 +86,57 @@ def http_session(dialled: Callable[[str, int, float], Any]) -> requests.Session:
     return session
 
 
-def socket_like(channel: Any, limit_s: float) -> Any:
-    """A channel with a time limit for each read, as urllib3 expects of a socket."""
-    channel.settimeout(limit_s)
-    channel.setsockopt = lambda *_: None
-    channel._io_refs, channel._decref_socketios = 0, lambda: None  # what SSLTransport counts on a socket
-    return channel
+class Timed:
+    """What was dialled, as a socket whose time limit holds for a whole answer: from when it is set, not anew for each byte.
+
+    A host that sends a byte now and then would else keep a probe for ever.
+    """
+
+    def __init__(self, inner: Any, limit_s: float) -> None:
+        self._inner, self._io_refs, self._closed = inner, 0, False
+        self.settimeout(limit_s)
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._limit = LONGEST_S if seconds is None else seconds
+        self._end = time.monotonic() + self._limit
+
+    def gettimeout(self) -> float:
+        return self._limit
+
+    def recv(self, size: int, _flags: int = 0) -> bytes:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._inner.settimeout(left)
+        found: bytes = self._inner.recv(size)
+        return found
+
+    def recv_into(self, buffer: Any, size: int | None = None, _flags: int = 0) -> int:
+        data = self.recv(size or len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def sendall(self, data: bytes, _flags: int = 0) -> None:
+        self._inner.settimeout(self._limit)
+        self._inner.sendall(data)
+
+    def makefile(self, _mode: str, *_: Any, **__: Any) -> io.BufferedReader:
+        self._io_refs += 1
+        return io.BufferedReader(socket.SocketIO(self, "r"))  # type: ignore[arg-type]
+
+    def setsockopt(self, *_: Any) -> None:
+        """A channel has no options; those that are asked for only save a packet."""
+
+    def fileno(self) -> int:
+        return int(self._inner.fileno())
+
+    def _decref_socketios(self) -> None:
+        self._io_refs -= 1
+        if self._closed and self._io_refs <= 0:
+            self._inner.close()
+
+    def close(self) -> None:
+        """As a socket's: what still reads of it may end first."""
+        self._closed = True
+        if self._io_refs <= 0:
+            self._inner.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inventory.errors import Drift, HostFailed, InputError, Locked, Refused, RunbookError
 from inventory.link import Link, Reply
+from inventory.replies import count
 from rollback import journal as chain
 from rollback import records
 from rollback.model import Event, FileState, FileWrite, Owner, Snapshot, Transaction
@@ -21,7 +22,7 @@ STALE_S = 120
 """Seconds without a heartbeat after which a lock is called stale: twelve that the runner sends every 10 s."""
 DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
 _WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
-_OWNER = re.compile(r"locked (\d+) run=(\S+) who=(\S+) since=(\d+) renewed=(\d+)")
+_OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")
 _MAKE = '[ -d "$1" ] || { mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }; }'
 
 
@@ -75,11 +76,12 @@ class HostWriter:
             )
         found = records.lines(reply.text)
         clock, free, head = (found.get(name, "") for name in ("clock", "free", "head"))
-        if not clock.isdigit() or not free.isdigit() or len(head) != 64:
+        seconds, kib = count(clock), count(free)
+        if seconds is None or kib is None or len(head) != 64:
             raise HostFailed(
                 "its answer cannot be understood", host=self._host, mend="see that /bin/sh and coreutils work there"
             )
-        return Prepared(self.state_dir, int(clock), int(free), head, found.get("pending") or None, warning)
+        return Prepared(self.state_dir, seconds, kib, head, found.get("pending") or None, warning)
 
     def lock(self) -> None:
         """Takes the host's lock for this run. Raises Locked, naming who holds it since when."""
@@ -182,11 +184,12 @@ class HostWriter:
         header = records.packed([data, *(records.path(word) for word in argv)])
         reply = self._call("execute", header, timeout_s=timeout_s)
         text, _, code = reply.out.rstrip(b"\n").rpartition(b"\nexit ")
-        if not code.isdigit():
+        ended = count(code.decode("ascii", "replace"))
+        if ended is None:
             raise HostFailed(
                 f"the end of {argv[0]} is not known", host=self._host, mend="the next command will see how it ended"
             )
-        return Reply(int(code), text, b"", reply.seconds)
+        return Reply(ended, text, b"", reply.seconds)
 
     def last_command(self) -> tuple[str, str]:
         """How the last executed command ended (`exit N`, `running` or `none`) and its words."""

@@ -13,7 +13,7 @@ from inventory.errors import HostFailed, InputError
 from rollback.model import FileState, Owner, Snapshot, Transaction
 
 _WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
-_STATE = re.compile(rb"(absent|[0-9a-f]{64}) ([0-7]{1,4}) (\d+) (\d+) (\d+) ([^\n]*)\n")
+_STATE = re.compile(rb"(absent|[0-9a-f]{64}) ([0-7]{1,4}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,12}) ([^\n]*)\n")
 
 
 def word(text: str, what: str) -> str:

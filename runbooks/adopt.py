@@ -14,6 +14,7 @@ from inventory.engine import Compose
 from inventory.errors import InputError
 from inventory.link import Link
 from inventory.model import Host, Project
+from inventory.replies import understood
 from inventory.secrets import Mask
 from runbooks import book
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, project_name
@@ -102,11 +103,15 @@ def _profiles(link: Link, compose: Compose, services: Sequence[str]) -> tuple[tu
     reply = link.run('cd "$1" && shift && "$@"', compose.directory, *argv, become=link.host.become)
     if reply.exit != 0:
         return (), ("Compose cannot read its files now, so its profiles are not known",)
-    known = json.loads(reply.out).get("services") or {}
+    with understood(link.host.name, "Compose's model of a project"):
+        known = json.loads(reply.out).get("services") or {}
+        profiles = {
+            service: [str(each) for each in (known.get(service) or {}).get("profiles") or []] for service in services
+        }
     wanted: list[str] = []
     remarks = []
     for service in services:
-        own = (known.get(service) or {}).get("profiles") or []
+        own = profiles[service]
         if own and not set(own) & set(wanted):
             wanted.append(own[0])
             if len(own) > 1:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from inventory.errors import HostFailed
 from inventory.link import Link
+from inventory.replies import count
 from runbooks.compose.model import Stack
 from runbooks.model import Answer, Container, Facts, Question
 from runbooks.programs import Part, answers, program
@@ -92,7 +93,7 @@ def answer(question: Question, part: Part | None) -> Answer:
     if part is None:
         return Answer(None, "no answer", 0.0)
     took, _, output = part.out.partition(b"\n")
-    seconds = int(took) / 1000 if took.isdigit() else 0.0
+    seconds = (count(took.decode("ascii", "replace")) or 0) / 1000
     text = output.decode("utf-8", "replace")
     if part.exit == 137 and seconds >= question.timeout_s - 0.05:
         return Answer(None, f"no end within {question.timeout_s:g} s", seconds)

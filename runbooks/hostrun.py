@@ -14,6 +14,7 @@ from checks.probes import round_
 from inventory.engine import Compose
 from inventory.errors import RunbookError
 from inventory.link import Link
+from inventory.replies import understood
 from rollback import vault
 from rollback.commit import HostWriter
 from rollback.model import FileWrite, Snapshot, Transaction
@@ -147,19 +148,22 @@ def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
 
 def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:
     """The services that a snapshot's transaction brought up, in their order."""
-    found = json.loads(snapshot.note.get("restarts", "[]"))
-    return tuple(
-        Restart(service, "goes back", False, float(away), wait_s=float(wait), scale=int(scale), check=tuple(check))
-        for service, wait, scale, away, check in found
-    )
+    with understood("", f"the note of snapshot {snapshot.id}", "see the host's state folder"):
+        return tuple(
+            Restart(
+                str(service), "goes back", False, float(away), wait_s=float(wait), scale=int(scale),
+                check=tuple(map(str, check)),
+            )
+            for service, wait, scale, away, check in json.loads(snapshot.note.get("restarts", "[]"))
+        )  # fmt: skip
 
 
 def compose_of(snapshot: Snapshot) -> Compose:
     """How Compose was called when a snapshot was made."""
-    how = json.loads(snapshot.note["compose"])
-    return Compose(
-        snapshot.project_dir, how["name"], tuple(how["files"]), tuple(how["env_files"]), tuple(how["profiles"])
-    )
+    with understood("", f"the note of snapshot {snapshot.id}", "see the host's state folder"):
+        how = json.loads(snapshot.note["compose"])
+        lists = (tuple(map(str, how[key])) for key in ("files", "env_files", "profiles"))
+        return Compose(snapshot.project_dir, str(how["name"]), *lists)
 
 
 def names(stage: Stage) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inventory.errors import InputError, Refused, RunbookError
 from inventory.secrets import Mask
 from runbooks.screen import console
+from runbooks.visible import in_json, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,10 +40,11 @@ class Output:
     def document(self, found: Any) -> None:
         """The document of `--json`; nothing without it."""
         if self.as_json:
-            sys.stdout.write(json.dumps(self.mask.hide_in(found), ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(in_json(json.dumps(self.mask.hide_in(found), ensure_ascii=False, indent=2)) + "\n")
 
     def raw(self, text: str) -> None:
-        """Bytes for another program, as they are: the caller has seen to the secrets."""
+        """Bytes for another program, as they are: the caller has seen to the secrets. People see them made safe."""
+        text = visible(text) if sys.stdout.isatty() else text
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.flush()
 

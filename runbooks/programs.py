@@ -14,8 +14,8 @@ from pathlib import Path
 from inventory.errors import HostFailed, InputError
 from rollback.model import FileState
 
-_PART = re.compile(rb"part (\S+) (\d+) (\d+)\n")
-_FILE = re.compile(rb"file (\w+) ([0-7]+) (\d+) (\d+) (\d+) ([^\n]*)\n")
+_PART = re.compile(rb"part ([A-Za-z0-9_.-]{1,200}) ([0-9]{1,3}) ([0-9]{1,12})\n")
+_FILE = re.compile(rb"file (\w{1,20}) ([0-7]{1,5}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,12}) ([^\n]*)\n")
 _WRONG = {
     "outside": ("is a link that leads out of the project's folder", "put the file itself there, or name its real path"),
     "unreadable": ("may not be read", "let this user read it, or set ansible_become: true"),

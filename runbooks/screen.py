@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inventory.secrets import Mask
 from runbooks.compose.splice import patch
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StepPlan
+from runbooks.visible import guarded
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,7 +27,7 @@ def console(*, stderr: bool = False) -> Console:
     made = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not made.is_terminal:
         made = Console(stderr=stderr, highlight=False, width=160)
-    return made
+    return guarded(made)
 
 
 def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[RenderableType]:

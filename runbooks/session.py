@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from inventory import connection, fleet, inventory, selection
 from inventory.errors import RunbookError
@@ -18,7 +19,7 @@ from inventory.link import Link
 from inventory.model import Host, Inventory
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
-from runbooks import book
+from runbooks import book, secret_text
 
 
 @dataclass
@@ -65,6 +66,8 @@ def opened(environment: str, folder: Path | None, pattern: str | None, mask: Mas
     chosen = selection.limit(inventory.load(environment, folder, book.declared()), pattern)
     session = Session(chosen, mask, operator(), run_id())
     by_name = {host.name: host for host in chosen.hosts}
+    for host in chosen.hosts:
+        teach(mask, host.variables)
     try:
         for name, result in fleet.each(by_name, lambda name: connection.connect(by_name[name], mask)).items():
             if result.error is not None:
@@ -75,6 +78,24 @@ def opened(environment: str, folder: Path | None, pattern: str | None, mask: Mas
     finally:
         for link in session.links.values():
             link.close()
+
+
+def teach(mask: Mask, found: Any, name: str = "") -> None:
+    """Teaches the mask what an inventory's variables, at any depth, say is secret; a secret's source is none."""
+    if isinstance(found, Mapping):
+        if set(found) not in ({"from_env"}, {"from_command"}):
+            for key, value in found.items():
+                teach(mask, value, str(key))
+    elif isinstance(found, (list, tuple)):
+        text = " ".join(map(str, found))
+        for each in found:
+            teach(mask, each, name)
+        for secret in secret_text.bare(text):
+            mask.add(secret)
+    else:
+        mask.learn(name, str(found))
+        for secret in secret_text.bare(str(found)):
+            mask.add(secret)
 
 
 def operator() -> str:

@@ -17,6 +17,7 @@ from inventory.engine import Compose, absolute
 from inventory.errors import HostFailed, InputError, RunbookError
 from inventory.link import Link
 from inventory.model import Host
+from inventory.replies import understood
 from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import survey_facts
@@ -64,7 +65,8 @@ def survey(link: Link, host: Host, mask: Mask) -> Survey:
     first = [*(named or defaults), *(env_files or [f"{wanted.directory}/.env"])]
     options = _options(named, env_files, wanted.profiles)
     found = _read(link, host, [wanted.directory, wanted.name or "", *options], first)
-    facts, strangers, ready_s, name = _facts(host, found)
+    with understood(host.name, "what docker says"):
+        facts, strangers, ready_s, name = _facts(host, found)
     compose_files = named or default_files(wanted.directory, found.files, host.name)
     for path in defaults:
         if path not in compose_files:
@@ -84,7 +86,8 @@ def survey(link: Link, host: Host, mask: Mask) -> Survey:
     check_rendered(host, found)
     facts = replace(facts, images=_also_as_named(facts, stack))
     learn(mask, stack, facts)
-    agree(stack, facts.rendered, host.name)
+    with understood(host.name, "Compose's model of the project"):
+        agree(stack, facts.rendered, host.name)
     compose = Compose(wanted.directory, spec.name, compose_files, env_files, wanted.profiles)
     return Survey(
         host, stack, facts, compose, found.states, found.parts.get("dry_run", Part(0, b"")), strangers, ready_s,

@@ -11,7 +11,7 @@ from typing import Any
 from inventory.errors import InputError, Refused
 from inventory.model import Host
 from inventory.secrets import Mask
-from runbooks import survey_facts
+from runbooks import secret_text, survey_facts
 from runbooks.compose import environment
 from runbooks.compose.model import Stack
 from runbooks.model import Facts
@@ -105,13 +105,16 @@ def _misread(host: str, what: str) -> Refused:
     )  # fmt: skip
 
 
-_FLAG = re.compile(r"(?i)--?[\w-]*(?:pass|password|requirepass|masterauth|secret|token)[= ]+[\"']?([^\s\"']+)")
-
-
 def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
-    """Teaches the mask every secret of a stack and its containers: variables, URLs, and options of commands."""
+    """Teaches the mask every secret of a stack and its containers: variables, URLs, options of commands, and what the
+    files' text besides says is one."""
     mask.reveal(names(stack))
     for path, data in stack.files.items():
+        text = data.decode("utf-8", "replace")
+        for name, value in secret_text.given(text):
+            mask.learn(name, value)
+        for secret in secret_text.bare(text):
+            mask.add(secret)
         if posixpath.basename(path).startswith(".env") or path.endswith(".env"):
             bound: dict[str, environment.Bound] = {}
             try:
@@ -125,10 +128,8 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
             mask.learn(variable.name, variable.value or "")
         for key in ("command", "entrypoint"):
             words = service.value.get(key)
-            text = " ".join(map(str, words)) if isinstance(words, list) else str(words or "")
-            for match in _FLAG.finditer(text):
-                if "$" not in match[1]:
-                    mask.add(match[1])
+            for secret in secret_text.bare(" ".join(map(str, words)) if isinstance(words, list) else str(words or "")):
+                mask.add(secret)
     for members in facts.containers.values():
         for each in members:
             for name, value in each.environment.items():

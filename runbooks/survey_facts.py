@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from inventory.replies import count
 from runbooks.model import Container, Image
 
 LABEL = "com.docker.compose."
@@ -17,7 +18,7 @@ _MORE_THAN_MICRO = re.compile(r"(\.\d{6})\d+")
 
 def version(text: str) -> tuple[int, ...]:
     """The numbers that a version begins with: `26.1.5+dfsg1` is (26, 1, 5)."""
-    match = re.search(r"\d+(?:\.\d+)*", text)
+    match = re.search(r"[0-9]{1,9}(?:\.[0-9]{1,9})*", text)
     return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
@@ -32,7 +33,7 @@ def container(found: Mapping[str, Any]) -> Container:
         id=str(found["Id"]),
         name=str(found.get("Name", "")).removeprefix("/"),
         service=labels.get(LABEL + "service", ""),
-        number=int(number) if number.isdigit() else 1,
+        number=count(number) or 1,
         one_off=labels.get(LABEL + "oneoff", "False") == "True",
         image=str(config.get("Image", "")),
         image_id=str(found.get("Image", "")),
@@ -68,7 +69,7 @@ def image(found: Mapping[str, Any]) -> Image:
     ports = sorted(
         int(port.partition("/")[0])
         for port in config.get("ExposedPorts") or ()
-        if port.endswith("/tcp") and port.partition("/")[0].isdigit()
+        if port.endswith("/tcp") and count(port.partition("/")[0]) is not None
     )
     words = (*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()))
     return Image(

@@ -7,12 +7,13 @@ recreate; the engine says what each container has written beside its volumes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inventory.engine import Compose
 from inventory.errors import Refused
 from inventory.link import Link
+from inventory.replies import understood
 from runbooks import private
 from runbooks.compose.model import Stack
 from runbooks.model import Container, Facts
@@ -51,9 +52,16 @@ def trial(link: Link, compose: Compose, before: Stack, candidates: Mapping[str, 
             more[f"{name}.up"] = dry_run(copies[name], services, facts)
     more |= {f"layer.{number}": ("docker", "diff", each.id) for number, each in enumerate(running)}
     ran = private.run(link, bench(compose.directory, copies, more))
+    with understood(link.host.name, "what Compose makes of the new files"):
+        return judged(link.host.name, compose, before, candidates, copies, running, ran)
+
+
+def judged(host: str, compose: Compose, before: Stack, candidates: Mapping[str, Stack], copies: Mapping[str, Copy],
+           running: Sequence[Container], ran: private.Ran) -> Trial:  # fmt: skip
+    """The trial from how its commands ended. `running`: the containers whose writable layers were asked for, in order."""
     first = ran.parts["before"]
     if first.exit != 0:
-        raise Refused(f"Compose cannot read the project: {first.complaint}", host=link.host.name)
+        raise Refused(f"Compose cannot read the project: {first.complaint}", host=host)
     old = model(first, ran.folder, "before", compose.directory)
     wrong = {}
     for name, stack in candidates.items():

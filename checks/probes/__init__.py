@@ -28,7 +28,7 @@ KINDS: Mapping[str, Kind] = {
 SLACK_S = 10.0
 """Seconds that a round may take besides its slowest probe: starting the programs, and the exchange."""
 OUTPUT_LIMIT = 4096
-_FRAME = re.compile(r"(\d+) (\d+) (\d+) (.*)\Z")
+_FRAME = re.compile(r"([0-9]{1,9}) ([0-9]{1,3}) ([0-9]{1,12}) ([A-Za-z0-9+/=]*)\Z")
 
 # Each line of standard input is one probe: its time limit, then its words, each in base64. All run at once; an answer
 # is "number exit-code milliseconds base64-of-output".

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.model import Probe
 from checks.probes.kind import Answer, Judgement, Kind, by_exit
+from inventory.replies import count
 
 STATE = (
     'ids=$(docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=False) '
@@ -22,12 +23,12 @@ def judge(probe: Probe, answer: Answer) -> Judgement:
     if answer.exit != 0:
         return by_exit(answer)
     lines = [line.split() for line in answer.output.strip().splitlines()]
-    if any(len(words) != 6 for words in lines):
+    if any(len(words) != 6 or count(words[3]) is None for words in lines):
         return Judgement(None, detail="the engine's answer cannot be understood")
     own = [words[1:] for words in lines if words[0] == probe.service]
     if not own:
         return Judgement(False, answer.seconds, detail="no container")
-    restarts = sum(int(words[2]) for words in own)
+    restarts = sum(count(words[2]) or 0 for words in own)
     for state, health, _, killed, code in own:
         if state != "running":
             detail = f"{state}, exit {code}" + (", out of memory" if killed == "true" else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.model import Probe
 from checks.probes.kind import Answer, Judgement, Kind, by_exit, in_service
+from inventory.replies import count
 
 # The socket answers while initdb is still at work, so the query goes over TCP. The password stays in the container.
 QUERY = (
@@ -18,8 +19,8 @@ def command(probe: Probe, project: str) -> tuple[str, ...]:
 
 
 def judge(_: Probe, answer: Answer) -> Judgement:
-    count = answer.output.strip()
-    return by_exit(answer, float(count) if answer.exit == 0 and count.isdigit() else None)
+    found = count(answer.output.strip()) if answer.exit == 0 else None
+    return by_exit(answer, None if found is None else float(found))
 
 
 KIND = Kind({}, command, judge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.model import Probe
 from checks.probes.kind import Answer, Judgement, Kind, by_exit, in_service
+from inventory.replies import count
 
 QUERY = (
     '[ -z "${REDIS_PASSWORD:-}" ] || export REDISCLI_AUTH="$REDIS_PASSWORD"; '
@@ -19,7 +20,8 @@ def judge(_: Probe, answer: Answer) -> Judgement:
     lines = answer.output.split()
     if answer.exit == 0 and "PONG" in lines:
         used = next((line.partition(":")[2] for line in lines if line.startswith("used_memory:")), "")
-        return Judgement(True, answer.seconds, float(used) if used.isdigit() else None)
+        number = count(used)
+        return Judgement(True, answer.seconds, None if number is None else float(number))
     if "NOAUTH" in answer.output:
         return Judgement(False, answer.seconds, detail="NOAUTH: the probe knows no password (REDIS_PASSWORD)")
     return by_exit(answer) if answer.exit else Judgement(False, answer.seconds, detail=(lines or ["no answer"])[0])

@@ -17,8 +17,7 @@ def show_list(out: Output, environment: str, *, folder: Path | None = None, limi
     """The document of `ansible-inventory --list`."""
     found = selection.limit(inventory.load(environment, folder, book.declared()), limit)
     for host in found.hosts:
-        for name, value in host.variables.items():
-            out.mask.learn(name, str(value))
+        session.teach(out.mask, host.variables)
     out.raw(json.dumps(out.mask.hide_in(selection.as_list(found)), indent=4, ensure_ascii=False) + "\n")
     return 0
 

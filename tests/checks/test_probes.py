@@ -2,8 +2,10 @@
 
 import http.server
 import os
+import shutil
 import socket
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -291,3 +293,33 @@ def test_a_probe_without_its_address_measures_nothing_and_says_what_it_needs(giv
     (sample,) = round_(LocalLink(HOST), [given], "shop")
     assert sample.ok is None
     assert "needs a" in sample.detail
+
+
+@pytest.mark.parametrize("shell", [["dash"], ["bash", "--posix"], ["busybox", "sh"]])
+@pytest.mark.parametrize(
+    ("url", "words", "password"),
+    [
+        (
+            "postgres://app:p%40ss%2fw%3Ard%25@db:5432/shop?sslmode=disable",
+            "postgresql://app@127.0.0.1:6432/shop",
+            "p@ss/w:rd%",
+        ),
+        ("postgres://app:plain@db/shop", "postgresql://app@127.0.0.1:6432/shop", "plain"),
+        ("postgres://app:100%@db/shop", "postgresql://app@127.0.0.1:6432/shop", "100%"),
+        ("postgres://app@db/shop", "postgresql://app@127.0.0.1:6432/shop", "none"),
+    ],
+)
+def test_the_poolers_password_reaches_psql_and_stands_in_no_process_list(tmp_path, shell, url, words, password):
+    from checks.probes.pgbouncer import QUERY
+
+    if not shutil.which(shell[0]):
+        pytest.skip(f"{shell[0]} is not on this machine")
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\nprintf "%s\\n" "$PGPASSWORD"; tr "\\0" "\\n" </proc/$$/cmdline\n')
+    psql.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DATABASE_URL": url, "LISTEN_PORT": "6432", "PGPASSWORD": "none"}  # fmt: skip
+    done = subprocess.run([*shell, "-c", QUERY], env=environment, capture_output=True, text=True, check=True)
+    seen, *rest = done.stdout.splitlines()
+    assert seen == password
+    assert words in rest
+    assert not any(password in word for word in rest)
