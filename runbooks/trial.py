@@ -53,10 +53,10 @@ def trial(link: Link, compose: Compose, before: Stack, candidates: Mapping[str, 
     more |= {f"layer.{number}": ("docker", "diff", each.id) for number, each in enumerate(running)}
     ran = private.run(link, bench(compose.directory, copies, more))
     with understood(link.host.name, "what Compose makes of the new files"):
-        return judged(link.host.name, compose, before, candidates, copies, running, ran)
+        return judged(link.host.name, compose, before, candidates, running, ran)
 
 
-def judged(host: str, compose: Compose, before: Stack, candidates: Mapping[str, Stack], copies: Mapping[str, Copy],
+def judged(host: str, compose: Compose, before: Stack, candidates: Mapping[str, Stack],
            running: Sequence[Container], ran: private.Ran) -> Trial:  # fmt: skip
     """The trial from how its commands ended. `running`: the containers whose writable layers were asked for, in order."""
     first = ran.parts["before"]
