@@ -11,7 +11,7 @@ from cli import hosts, looking, practice, running
 TASKS: dict[str, tuple[Any, ...]] = {
     "": (
         running.plan, running.migrate, running.rollback,
-        looking.status, looking.history, looking.health, looking.unlock,
+        looking.status, looking.history, looking.health, looking.notify, looking.unlock,
         practice.demo, practice.bench, practice.test, practice.lint, practice.lock,
     ),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),

@@ -44,6 +44,14 @@ def health(
     )
 
 
+@task(auto_shortflags=False, help=about("env", "inventory", "limit", "json"))
+def notify(_context: Context, env: str, inventory: str = "", limit: str = "", json: bool = False) -> None:
+    """Send a trial message to every receiver of an environment. Exit code 1: one did not take it."""
+    from runbooks.commands import notifying
+
+    finish(lambda out: notifying.notify(out, env, folder=folder(inventory), limit=limit or None), as_json=json)
+
+
 @task(auto_shortflags=False, help=about("env", "inventory", "limit", "yes", "json"))
 def unlock(
     _context: Context, env: str, inventory: str = "", limit: str = "", yes: bool = False, json: bool = False

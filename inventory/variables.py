@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from inventory import hooks, windows
+from inventory import hooks, receivers, windows
 from inventory.errors import InputError
 from inventory.text import DEPTH
 
@@ -30,14 +30,16 @@ OWN: Mapping[str, tuple[str, str]] = {
     "requires_soak": ("mapping", "the soak that must have passed elsewhere"),
     "windows": ("list", "maintenance windows: when hosts may be changed"),
     "freezes": ("list", "times in which nothing is changed"),
+    "notify": ("list", "who is told of failing gates, rollbacks and soaks"),
 }
 """name -> (type, what it is for). Steps may declare more."""
 
-LISTS_OF_MAPPINGS = ("windows", "freezes")
+LISTS_OF_MAPPINGS = ("windows", "freezes", "notify")
 CHECKS: Mapping[str, Callable[[Any, str, int | None], object]] = {
     "windows": windows.windows,
     "freezes": windows.freezes,
     "hooks": hooks.parse,
+    "notify": receivers.parse,
 }
 """name -> what reads it, and raises InputError for what is wrong inside it."""
 PATHS = ("project_dir", "state_dir", "compose_files", "env_files")

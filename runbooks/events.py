@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from checks.model import Gate, Verdict
+from checks.model import Gate, Outcome, Verdict
 
 RunKind = Literal["migrate", "rollback", "check"]
 RunOutcome = Literal["done", "nothing", "gate failed", "rollback failed", "inconclusive", "refused", "failed", "interrupted"]  # fmt: skip
@@ -272,6 +272,19 @@ class RunEnded(Event):
     seconds: float
     message: str = ""
     mend: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakEnded(Event):
+    """A soak has its verdict. `run` is the run whose changes it watched; `details` are lines of what stood out."""
+
+    soak: str
+    environment: str
+    outcome: Outcome
+    reason: str
+    run: str = ""
+    phase: str = ""
+    details: tuple[str, ...] = ()
 
 
 def fan_out(*sinks: Sink) -> Sink:

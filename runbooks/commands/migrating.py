@@ -9,13 +9,14 @@ from threading import Event as Flag
 from typing import Any
 
 from checks.evidence import Store
-from inventory import fleet
+from inventory import fleet, receivers
 from inventory.errors import InputError, Refused
 from runbooks import batches, events, heeding, interrupt, propose, run_model, runner, screen, session
 from runbooks import plan as plans
 from runbooks.commands import planning
 from runbooks.commands.choice import Choice, exit_code
 from runbooks.hostrun import HostRun
+from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.screen_run import Collector, Recorder, RunScreen
@@ -77,10 +78,11 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             out.confirm(f"carry this out on {', '.join(hosts)}, restarting {len(services)} service(s) on each?")
         store = Store()
         try:
-            emit = events.fan_out(collector, shown, Recorder(store, out.mask))
-            # Until here nothing is written, so that Ctrl-C may simply end the program.
-            with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
-                code = runner.migrate(run_of(opened, plan, how, emit, stop))
+            with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
+                emit = events.fan_out(collector, shown, Recorder(store, out.mask), news)
+                # Until here nothing is written, so that Ctrl-C may simply end the program.
+                with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
+                    code = runner.migrate(run_of(opened, plan, how, emit, stop))
         finally:
             store.close()
         if out.as_json:

@@ -6,9 +6,11 @@ from pathlib import Path
 from threading import Event
 
 from checks.evidence import RunRecord, Store
+from inventory import receivers
 from inventory.errors import InputError
 from runbooks import events, interrupt, session, undo
 from runbooks.commands.choice import exit_code
+from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.undo import HostUndo
@@ -45,9 +47,11 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
             out.show(*told(what, plans))
             out.confirm(f"undo {what} on {', '.join(plan.host for plan in plans)}?")
             collector = Collector()
-            emit = events.fan_out(collector, RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what))
-            with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
-                code = undo.rollback(opened, plans, what, emit, force=force)
+            shown, kept = RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what)
+            with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
+                emit = events.fan_out(collector, shown, kept, news)
+                with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
+                    code = undo.rollback(opened, plans, what, emit, force=force)
             if out.as_json:
                 out.raw(collector.document(out.mask) + "\n")
             return code or exit_code(opened.errors, plans)
