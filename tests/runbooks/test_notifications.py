@@ -78,10 +78,8 @@ def smtp():
     """A mail server; its `got` are (from, to, message)."""
 
     class Handler:
-        got: list = []
-
         async def handle_DATA(self, _server, _session, envelope):
-            self.got.append(
+            handler.got.append(
                 (envelope.mail_from, envelope.rcpt_tos, email.message_from_bytes(envelope.content, policy=default))
             )
             return "250 OK"
@@ -140,9 +138,9 @@ def test_a_run_whose_gate_fails_tells_of_the_gate_and_of_the_rollback(bench, web
     folder = bench.host()
     before = content(folder)
     said = []
-    with telling(parsed({"url": web.url}), Mask(), said.append) as news:
-        bench.on = news
-        assert bench.migrate(bench.plan("\n# web is unhealthy")) == 3
+    bench.on = notifier = Notifier(parsed({"url": web.url}), Mask(), said.append)
+    assert bench.migrate(bench.plan("\n# web is unhealthy")) == 3
+    notifier.close(60)
     assert content(folder) == before and said == []
     gate, rollback = [document for _, _, document in web.got]
     assert (gate["kind"], gate["level"], gate["outcome"]) == ("gate", "bad", "fail")
@@ -237,11 +235,10 @@ def test_a_dead_receiver_does_not_stop_a_run_and_is_said_at_its_end(bench, web, 
     mail = dead.replace("http://", "mailto://").replace(f"/hook/{TOKEN}", "/?from=a@example.com&to=b@example.com")
     bench.host()
     said = []
-    with telling(
-        parsed({"name": "dead", "url": dead}, {"name": "mail", "url": mail}, {"url": web.url}), Mask(), said.append
-    ) as news:
-        bench.on = news
-        assert bench.migrate(bench.plan("\n# web is unhealthy")) == 3
+    found = parsed({"name": "dead", "url": dead}, {"name": "mail", "url": mail}, {"url": web.url})
+    bench.on = notifier = Notifier(found, Mask(), said.append)
+    assert bench.migrate(bench.plan("\n# web is unhealthy")) == 3
+    notifier.close(60)
     assert len(web.got) == 2
     assert sorted(said) == [
         "dead was not told 2 of 2 message(s): no connection", "mail was not told 2 of 2 message(s): it did not take the message",
