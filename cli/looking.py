@@ -37,11 +37,12 @@ def health(
     _context: Context, env: str, inventory: str = "", limit: str = "", watch: bool = False, json: bool = False
 ) -> None:
     """Ask every service of an environment once. Exit code 3: something is not healthy."""
-    from runbooks.commands import looking
+    from runbooks.commands import looking, watching
 
-    finish(
-        lambda out: looking.health(out, env, folder=folder(inventory), limit=limit or None, watch=watch), as_json=json
-    )
+    here, which = folder(inventory), limit or None
+    if watch:
+        finish(lambda out: watching.watch(out, env, watching.watched, folder=here, limit=which), as_json=json)
+    finish(lambda out: looking.health(out, env, folder=here, limit=which), as_json=json)
 
 
 @task(auto_shortflags=False, help=about("env", "inventory", "limit", "json"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNWELL = 3
-WATCH_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -120,26 +118,18 @@ def summary(data: Any) -> str:
     return " ".join(parts)
 
 
-def health(
-    out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, watch: bool = False
-) -> int:
+def health(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None) -> int:
     """One round of all probes of each host, in the proposal's shape. Returns 3 when something is not healthy."""
     with session.opened(environment, folder, limit, out.mask) as opened:
         surveyed = fleet.each(opened.links, lambda name: survey(opened.links[name], opened.host(name), out.mask))
         opened.drop({name: result.error for name, result in surveyed.items() if result.error})
         stacks = {name: result.value for name, result in surveyed.items() if result.value}
         probes = {name: all_probes(each.stack, each.facts) for name, each in stacks.items()}
-        while True:
-            rounds = fleet.each(
-                probes, lambda name: round_(opened.links[name], probes[name], stacks[name].compose.name)
-            )
-            found = {name: healths.aggregate(probes[name], result.value or ()) for name, result in rounds.items()}
-            for name, each in found.items():
-                out.show(health_table(name, each))
-            out.document(found)
-            if not watch:
-                break
-            time.sleep(WATCH_S)
+        rounds = fleet.each(probes, lambda name: round_(opened.links[name], probes[name], stacks[name].compose.name))
+        found = {name: healths.aggregate(probes[name], result.value or ()) for name, result in rounds.items()}
+        for name, each in found.items():
+            out.show(health_table(name, each))
+        out.document(found)
         tell_errors(out, opened)
         return exit_code(opened.errors, found) or (UNWELL if healths.unwell(found) else 0)
 

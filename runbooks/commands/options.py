@@ -32,7 +32,7 @@ ABOUT = {
     "force": "put files back although they were changed since (their bytes are kept)",
     "count": "how many of the newest events",
     "keep": "how many undone snapshots to keep",
-    "watch": "again and again, until Ctrl-C",
+    "watch": "a live screen, until Ctrl-C or q; lines where there is no terminal",
     "host": "a practice host, or for adopt [user@]host[:port]",
     "write": "write the entry as a new environment's file",
     "no-start": "only the hosts and their engines, not the platform on them",
