@@ -106,7 +106,10 @@ class HostWriter:
     def read(self, paths: Sequence[str]) -> dict[str, tuple[FileState, bytes | None]]:
         """The state and bytes of files on the host (bytes None: absent)."""
         reply = self._call("read", records.packed([records.path(path) for path in paths]))
-        return records.files(reply.out, self._host)
+        found = records.files(reply.out, self._host)
+        if not found.keys() >= set(paths):
+            raise HostFailed("its answer to a read is not about all that was asked for", host=self._host, mend="repeat")
+        return {path: found[path] for path in paths}
 
     def commit(self, transaction: Transaction) -> Snapshot:
         """Writes all files of a transaction or none, keeping a snapshot. Raises Drift, Locked or Refused before writing."""
@@ -121,9 +124,9 @@ class HostWriter:
         if all(write.before.sha256 or write.data is None or write.uid is not None for write in transaction.writes):
             return transaction
         found = self.link.run('stat -L -c "%u %g" "$1"', self.project_dir, become=self.link.host.become).text.split()
-        if len(found) != 2:
+        uid, gid = map(count, found) if len(found) == 2 else (None, None)
+        if uid is None or gid is None:
             raise HostFailed(f"the owner of {self.project_dir} is not known", host=self._host)
-        uid, gid = map(int, found)
         writes = tuple(
             replace(write, uid=uid, gid=gid) if write.before.sha256 is None and write.uid is None else write
             for write in transaction.writes

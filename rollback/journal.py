@@ -30,7 +30,7 @@ def read(data: bytes, host: str = "", head: str | None = None) -> tuple[Event, .
                 data={"id": found["id"], "who": found["who"], **found["data"]}, previous=str(found["previous"]),
                 hash=hashlib.sha256(line + b"\n").hexdigest(),
             )  # fmt: skip
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Refused(
                 f"the journal's line {number} is damaged",
                 host=host,

@@ -131,7 +131,7 @@ def snapshots(text: str, host: str) -> tuple[Snapshot, ...]:
         if entry.strip():
             try:
                 found.append(from_json(json.loads(entry)))
-            except (KeyError, TypeError, ValueError, InputError):
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError, InputError):
                 raise HostFailed(
                     "a snapshot's description is damaged", host=host, mend="see its state folder"
                 ) from None

@@ -45,7 +45,7 @@ def load(host: str, project: str, snapshot: str) -> tuple[Snapshot, dict[str, by
             json.loads((base / "snapshots" / f"{records.word(snapshot, 'snapshot')}.json").read_bytes())
         )
         data = {state.path: (base / "objects" / state.sha256).read_bytes() for state in found.before if state.sha256}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise Refused(f"the vault has no whole copy of {snapshot}", host=host) from None
     for state in found.before:
         if state.sha256 and sha256(data[state.path]).hexdigest() != state.sha256:

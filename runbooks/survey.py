@@ -83,7 +83,8 @@ def survey(link: Link, host: Host, mask: Mask) -> Survey:
     except RunbookError as error:
         error.host = error.host or host.name
         raise
-    check_rendered(host, found)
+    with understood(host.name, "what Compose says"):
+        check_rendered(host, found)
     facts = replace(facts, images=_also_as_named(facts, stack))
     learn(mask, stack, facts)
     with understood(host.name, "Compose's model of the project"):

@@ -32,7 +32,7 @@ send_file() { # PATH
     if [ ! -e "$1" ] && [ ! -h "$1" ]; then status=absent
     elif ! inside "$1"; then status=outside
     elif [ ! -f "$1" ]; then status=special
-    elif ! cat "$1" >"$tmp/data" 2>/dev/null; then status=unreadable
+    elif ! head -c 2097153 "$1" >"$tmp/data" 2>/dev/null; then status=unreadable
     elif [ "$(wc -c <"$tmp/data")" -gt 2097152 ]; then status=large
     fi
     if [ $status != ok ]; then

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from inventory import text
 from inventory.errors import InputError
 from runbooks.compose import environment, project
 from runbooks.compose.model import ProjectSpec, Stack
@@ -54,7 +56,7 @@ def file_stack(
     files: dict[str, bytes] = {}
     chosen = [posixpath.normpath(str(Path.cwd() / path)) for path in paths]
     if str(paths[0]) == "-":
-        files[chosen[0]] = sys.stdin.buffer.read()
+        files[chosen[0]] = sys.stdin.buffer.read(text.LIMIT + 1)
     absent: set[str] = set()
     folder = chosen[0]
     if len(chosen) == 1 and Path(folder).is_dir():
@@ -83,7 +85,10 @@ def file_stack(
 def _fetch(paths: Iterable[str], files: dict[str, bytes], absent: set[str]) -> None:
     for path in paths:
         try:
-            files[path] = Path(path).read_bytes()
+            # A Compose file may name anything, and a device or a pipe has no end.
+            if not stat.S_ISREG(Path(path).stat().st_mode) and not Path(path).is_dir():
+                raise InputError("is not a regular file", path=path, mend="name a file")
+            files[path] = text.read(Path(path))
         except FileNotFoundError:
             absent.add(path)
         except OSError as error:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 from checks.model import Verdict
-from inventory.errors import RunbookError
+from inventory.errors import HostFailed, RunbookError
 from inventory.link import Link
+from inventory.replies import understood
 from runbooks.events import Symptom
 
 LINES = 8
@@ -16,7 +19,7 @@ while read -r service; do
     for id in $(docker ps -aq --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$service"); do
         printf 'service %s\n' "$service"
         docker inspect -f 'state {{json .State}}' "$id"
-        docker logs --tail "$2" "$id" 2>&1 | sed 's/^/log /'
+        docker logs --tail "$2" "$id" 2>&1 | head -c 65536 | sed 's/^/log /'
     done
 done
 """
@@ -56,15 +59,17 @@ def parse(host: str, text: str) -> list[Symptom]:
             if word == "log":
                 found[-1] = Symptom(host, last.service, last.state, last.health_log, (*last.log, rest))
                 continue
-            try:
-                state = json.loads(rest)
-            except ValueError:
-                continue
-            health = state.get("Health") or {}
-            said = tuple(
-                f"exit {entry.get('ExitCode')}: {str(entry.get('Output', '')).strip()[:300]}"
-                for entry in (health.get("Log") or [])[-3:]
-            )
-            words = " ".join(str(part) for part in (state.get("Status"), health.get("Status")) if part)
-            found[-1] = Symptom(host, last.service, words, said, last.log)
+            with suppress(HostFailed), understood(host):
+                words, said = _health(json.loads(rest))
+                found[-1] = Symptom(host, last.service, words, said, last.log)
     return found
+
+
+def _health(state: Any) -> tuple[str, tuple[str, ...]]:
+    """A container's state in words, and what its last checks said."""
+    health = state.get("Health") or {}
+    said = tuple(
+        f"exit {entry.get('ExitCode')}: {str(entry.get('Output', '')).strip()[:300]}"
+        for entry in (health.get("Log") or [])[-3:]
+    )
+    return " ".join(str(part) for part in (state.get("Status"), health.get("Status")) if part), said

@@ -44,6 +44,10 @@ ABOUT = {
     "picture": "keep what the screen showed in this file, as SVG",
     "fast": "only what needs no Docker (under a minute)",
     "lint": "also format, style, types and the import contract (default)",
+    "seconds": "for how long, all readers together",
+    "target": "only this reader",
+    "part": "only planner, transaction, gate or shell",
+    "sample": "about so many mutants of each part, for a quick look",
     "select": "only these tests: a path, as pytest takes it",
 }
 

@@ -99,5 +99,5 @@ def read(path: Path) -> tuple[Choice, dict[str, Any]]:
         ), planned  # fmt: skip
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=str(path), key="--plan", mend=mend) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError("is no plan", path=str(path), key="--plan", mend=mend) from None

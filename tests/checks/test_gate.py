@@ -193,3 +193,81 @@ def test_settings_that_could_decide_nothing_are_one_clear_line(given, words):
     with pytest.raises(InputError) as error:
         parse(given, "phase.yml", 7)
     assert str(error.value).startswith(f"phase.yml:7: {words}")
+
+
+@pytest.mark.parametrize(
+    ("given", "mend"),
+    [
+        ({"window": 0}, "write 30s or more"),
+        ({"interval": 0}, "write 2s"),
+        ({"interval": "60s"}, "make the window longer"),
+        ({"min_success": 2}, "write 0.999"),
+        ({"failure_limit": -1}, "write 1, or 0 for never"),
+        ({"min_samples": 0}, "write 3"),
+        ({"consecutive": -1}, "write 1"),
+        ({"on_failure": "x"}, "write rollback"),
+        ({"rollback_scope": "x"}, "write step"),
+        ({"min_samples": 99}, "make the window longer"),
+        ({"consecutve": 1}, "did you mean consecutive?"),
+    ],
+)
+def test_each_setting_that_decides_nothing_comes_with_its_mend(given, mend):
+    with pytest.raises(InputError) as error:
+        parse(given)
+    assert error.value.mend == mend
+    assert (error.value.path, error.value.line) == ("", None)
+    assert str(error.value).startswith("gate.")
+
+
+def test_the_largest_and_smallest_settings_that_decide_something_are_taken():
+    for given in (
+        {"window": "500ms", "interval": "500ms", "min_samples": 2, "consecutive": 2},
+        {"min_success": 1, "failure_limit": 0, "consecutive": 0, "min_samples": 1},
+        {"min_success": 0.0001, "on_failure": "pause", "rollback_scope": "run", "failure_limit": None},
+        {"window": "10s", "interval": "2s", "min_samples": 6, "consecutive": 6},
+    ):
+        assert parse(given).min_samples >= 1
+    with pytest.raises(InputError, match="6 rounds fit in the window"):
+        parse({"window": "10s", "interval": "2s", "min_samples": 7})
+
+
+def test_a_share_that_is_just_reached_passes():
+    gate = Gate(window_s=10, interval_s=2, failure_limit=None, min_success=0.5, min_samples=1, consecutive=0)
+    assert judged(gate, [BAD, GOOD, BAD, GOOD, BAD, GOOD]).outcome == "pass"
+    assert judged(gate, [BAD, GOOD, BAD, GOOD, BAD, BAD]).outcome == "fail"
+
+
+def test_failures_count_as_samples():
+    gate = Gate(window_s=10, interval_s=2, failure_limit=None, min_success=0.5, min_samples=5, consecutive=0)
+    verdict = judged(gate, [BAD, GOOD, UNKNOWN, BAD, GOOD, GOOD])
+    assert (verdict.outcome, verdict.reason) == ("pass", "3 of 5 samples good")
+
+
+def test_a_failure_without_a_word_says_that_it_gave_none():
+    time = Time()
+    probes = {"web-1": [Probe("tcp", "p0", "s0")]}
+
+    def watched(**settings):
+        return watch(
+            Gate(window_s=4, interval_s=2, **settings), {"web-1": lambda: [Sample("p0", "web-1", "now", False)]}, probes,
+            clock=time.clock, wait=time.wait,
+        )  # fmt: skip
+
+    assert watched().reason == "p0 on web-1 failed: no reason given"
+    assert watched(failure_limit=None).reason == "p0 on web-1: 3 of 3 failed (no reason given)"
+
+
+def test_a_verdict_carries_each_probe_with_its_last_failure_and_the_seconds_that_it_took():
+    verdict = judged(Gate(window_s=10, interval_s=2, initial_delay_s=3), [GOOD, BAD])
+    (result,) = verdict.results
+    assert (result.probe, result.host, result.last_failure) == (Probe("command", "p0", "s0"), "web-1", "why")
+    assert (verdict.outcome, verdict.seconds) == ("fail", 5.0)
+    assert judged(Gate(window_s=10, interval_s=2, initial_delay_s=3), [GOOD], time=Time(stop_at=1)).seconds == 3.0
+    assert judged(Gate(window_s=10, interval_s=2), [GOOD], time=Time(stop_at=3)).seconds == 4.0
+
+
+def test_without_a_clock_of_its_own_a_gate_waits_for_real():
+    probes = {"web-1": [Probe("tcp", "p0", "s0")]}
+    gate = Gate(window_s=0.02, interval_s=0.01, min_samples=1)
+    verdict = watch(gate, {"web-1": lambda: [Sample("p0", "web-1", "now", True)]}, probes)
+    assert (verdict.outcome, verdict.seconds >= 0.02) == ("pass", True)

@@ -5,13 +5,10 @@ Ansible lives in an environment of its own, made once outside the repository (RU
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import random
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,10 @@ from typing import Any
 import pytest
 
 from inventory import inventory, selection
+from inventory.errors import RunbookError
+from lab import environments
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = ROOT / "requirements" / "ansible.txt"
 pytestmark = pytest.mark.lab
 ROUNDS = 12
 WORDS = (
@@ -78,23 +76,13 @@ lonely: {hosts: p1}
 @pytest.fixture(scope="module")
 def ansible(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Runs ansible-inventory on a file."""
-    cache = Path(os.environ.get("RUNBOOK_TEST_CACHE", "~/.cache/compose-runbook-tests")).expanduser()
-    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    home, done = cache / f"ansible-{digest}", cache / f"ansible-{digest}" / "complete"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not done.exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-            pip = [str(home / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check", "--require-hashes"]
-            made = subprocess.run([*pip, "-r", str(LOCK)], capture_output=True, text=True, check=False)
-            if made.returncode != 0:
-                pytest.skip(f"ansible-core cannot be installed here: {made.stderr.strip().splitlines()[-1:]}")
-            done.touch()
+    try:
+        program = str(environments.python("ansible").with_name("ansible-inventory"))
+    except RunbookError as error:
+        pytest.skip(str(error))
     own = {"HOME": str(tmp_path_factory.mktemp("ansible")), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
     def run(path: Path, *words: str) -> str:
-        program = str(home / "bin" / "ansible-inventory")
         ran = subprocess.run(
             [program, "-i", str(path), *words], capture_output=True, text=True, check=True, env=own, cwd=path.parent
         )

@@ -1,0 +1,26 @@
+"""`fuzz` and `mutate`: what shows that bad input is refused, and that the tests would notice if the code were wrong."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from cli.finish import finish
+from runbooks.commands.options import about, number
+
+
+@task(auto_shortflags=False, help=about("seconds", "target", "json"))
+def fuzz(_context: Context, seconds: str = "150", target: str = "", json: bool = False) -> None:
+    """Give each reader of files, answers and journals bad input. Exit code 1: something broke on it."""
+    from benchmarks import fuzzing
+
+    finish(lambda out: fuzzing.fuzz(out, seconds=number("--seconds", seconds), only=target), as_json=json)
+
+
+@task(auto_shortflags=False, help=about("part", "sample", "json"))
+def mutate(_context: Context, part: str = "", sample: str = "", json: bool = False) -> None:
+    """Change the planner, the transaction and the gate a little, thousands of times: do tests notice? Takes long."""
+    from benchmarks import mutation
+
+    few = int(number("--sample", sample)) if sample else None
+    finish(lambda out: mutation.mutate(out, part=part, sample=few or None), as_json=json)
