@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import selectors
 import shlex
-import signal
-import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory import become as become_
 from inventory import channels, transport
-from inventory.errors import HostFailed, InputError, Unreachable
-from inventory.link import Link, Reply
+from inventory.errors import HostFailed, Unreachable
+from inventory.link import Call, Link, Reply
+from inventory.local import LocalLink, check_words
 from inventory.model import Host
 from inventory.secrets import Mask
+from inventory.shell import LARGEST, Command, Ended, Shell, ShellLost
 
 if TYPE_CHECKING:
     import docker
@@ -29,6 +25,9 @@ if TYPE_CHECKING:
 
 SESSIONS = 8
 """Sessions at once on one connection: sshd allows 10 (MaxSessions), two are left for the operator (DESIGN)."""
+SHELL = "sh"
+IDLE = 2
+"""Shells that a link keeps between exchanges: a run seldom asks more at once."""
 CONNECT_LIMIT_S = 15.0
 CHUNK = 1 << 15
 
@@ -40,95 +39,6 @@ def connect(host: Host, mask: Mask) -> Link:
     return SshLink(host, mask)
 
 
-class LocalLink:
-    """The controller's own machine as a host (`ansible_connection: local`)."""
-
-    def __init__(self, host: Host, mask: Mask | None = None) -> None:
-        self.host, self.exchanges = host, 0
-        self._lock = threading.Lock()
-        self._become_password = become_.password(host, mask or Mask()) if host.become else None
-
-    def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
-            limit: int = 64 << 20) -> Reply:  # fmt: skip
-        words = ["sh", "-c", program, "sh", *args]
-        if become:
-            words, data = become_.words(program, args, data, self._become_password, root=os.geteuid() == 0)
-        check_words(words, self.host)
-        with self._lock:
-            self.exchanges += 1
-        begin = time.monotonic()
-        pipe = subprocess.PIPE
-        try:
-            # A session of its own, so that what the program started ends with it and nothing holds the pipes.
-            child = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-        except OSError as error:
-            raise HostFailed(f"a program could not be started: {error}", host=self.host.name) from None
-        with child:
-            try:
-                out, err = self._converse(child, data, begin + timeout_s, timeout_s, limit)
-                code = child.wait(max(0.1, begin + timeout_s - time.monotonic()))
-            except BaseException as error:
-                with suppress(OSError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise HostFailed(f"a program took longer than {timeout_s:g} s", host=self.host.name) from None
-                raise
-        reply = Reply(code if code >= 0 else 128 - code, out, err, time.monotonic() - begin)
-        if become:
-            become_.check(reply, self.host)
-        return reply
-
-    def _converse(self, child: subprocess.Popen[bytes], data: bytes, deadline: float, timeout_s: float, limit: int
-                  ) -> tuple[bytes, bytes]:  # fmt: skip
-        """Writes `data`, reads both outputs until they end, bounded in time and size."""
-        assert child.stdin and child.stdout and child.stderr  # noqa: S101 - all three are pipes
-        out, err, left = bytearray(), bytearray(), memoryview(data)
-        os.set_blocking(child.stdin.fileno(), False)
-        with selectors.DefaultSelector() as chooser:
-            chooser.register(child.stdout, selectors.EVENT_READ, out)
-            chooser.register(child.stderr, selectors.EVENT_READ, err)
-            chooser.register(child.stdin, selectors.EVENT_WRITE)
-            while chooser.get_map():
-                ready = chooser.select(max(0.0, deadline - time.monotonic()))
-                if time.monotonic() > deadline:
-                    raise HostFailed(f"a program took longer than {timeout_s:g} s", host=self.host.name)
-                for key, _ in ready:
-                    if key.fileobj is child.stdin:
-                        try:
-                            left = left[os.write(key.fd, left[:CHUNK]) :]
-                        except BlockingIOError:
-                            continue
-                        except OSError:
-                            left = left[:0]  # a program that does not read its input is not an error
-                        if not left:
-                            chooser.unregister(child.stdin)
-                            with suppress(OSError):
-                                child.stdin.close()
-                    elif part := os.read(key.fd, CHUNK):
-                        key.data.extend(part)
-                    else:
-                        chooser.unregister(key.fileobj)
-                    if len(out) + len(err) > limit:
-                        raise HostFailed(f"a program's answer is longer than {limit} bytes", host=self.host.name)
-        return bytes(out), bytes(err)
-
-    def docker(self) -> docker.APIClient:
-        import docker
-
-        return docker.APIClient(version="auto", timeout=60)
-
-    def http(self) -> requests.Session:
-        return channels.http_session(lambda address, port, limit_s: socket.create_connection((address, port), limit_s))
-
-    def dial(self, address: str, port: int, timeout_s: float) -> float:
-        begin = time.monotonic()
-        socket.create_connection((address, port), timeout_s).close()
-        return time.monotonic() - begin
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-
 class SshLink:
     """A host over SSH, by one Fabric connection that is made at once and kept until `close`."""
 
@@ -136,18 +46,18 @@ class SshLink:
         self.host, self.exchanges = host, 0
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._lock = threading.Lock()
+        self._idle: list[Shell] = []
         self._docker: docker.APIClient | None = None
         self._http: requests.Session | None = None
         self._become_password = become_.password(host, mask) if host.become else None
         self._connection = transport.open_connection(host, CONNECT_LIMIT_S)
 
     def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
-            limit: int = 64 << 20) -> Reply:  # fmt: skip
-        words = ["sh", "-c", program, "sh", *args]
-        if become:
-            is_root = self._connection.user == "root"
-            words, data = become_.words(program, args, data, self._become_password, root=is_root)
-        check_words(words, self.host)
+            limit: int = 64 << 20, alone: bool = False) -> Reply:  # fmt: skip
+        call = Call(program, args, data, become)
+        if not alone and len(data) <= LARGEST:
+            return self.together([call], timeout_s=timeout_s, limit=limit)[0]
+        words, data = self._words(call)
         with self._lock:
             self.exchanges += 1
         with self._sessions:
@@ -165,6 +75,64 @@ class SshLink:
         if become:
             become_.check(reply, self.host)
         return reply
+
+    def together(self, calls: Sequence[Call], *, timeout_s: float = 60.0, limit: int = 64 << 20) -> list[Reply]:
+        commands = [Command(*self._words(call)) for call in calls]
+        with self._lock:
+            self.exchanges += 1
+        with self._sessions:
+            begin = time.monotonic()
+            ended = self._exchange(commands, begin + timeout_s, timeout_s, limit)
+            replies = [Reply(each.exit, each.out, each.err, time.monotonic() - begin) for each in ended]
+        for call, reply in zip(calls, replies, strict=True):
+            if call.become:
+                become_.check(reply, self.host)
+        return replies
+
+    def _words(self, call: Call) -> tuple[list[str], bytes]:
+        """The words that run a program, and its standard input. Raises InputError for words that no program can have."""
+        words, data = ["sh", "-c", call.program, "sh", *call.args], call.data
+        if call.become:
+            is_root = self._connection.user == "root"
+            words, data = become_.words(call.program, call.args, data, self._become_password, root=is_root)
+        check_words(words, self.host)
+        return words, data
+
+    def _exchange(self, commands: Sequence[Command], deadline: float, timeout_s: float, limit: int) -> list[Ended]:
+        """Runs commands by a shell that is kept afterwards, unless anything was raised: then it may still say something."""
+        try:
+            shell = self._shell()
+            try:
+                ended = shell.exchange(commands, deadline, timeout_s, limit, self.host.name)
+            except BaseException:
+                shell.close()
+                raise
+        except ShellLost as lost:
+            if lost.first and lost.exit:  # it never ran anything: there is no such program
+                return [Ended(lost.exit, lost.out, lost.err)] * len(commands)
+            raise HostFailed(
+                "its shell ended in the midst of an exchange", host=self.host.name, mend="repeat"
+            ) from None
+        except (OSError, EOFError, transport.ssh_error()) as error:
+            raise Unreachable(f"the link was lost: {error or type(error).__name__}", host=self.host.name) from None
+        with self._lock:
+            if len(self._idle) < IDLE:
+                self._idle.append(shell)
+                return ended
+        shell.close()
+        return ended
+
+    def _shell(self) -> Shell:
+        """A shell that waits for a frame: one that is kept, else a new one."""
+        with self._lock:
+            while self._idle:
+                kept = self._idle.pop()
+                if kept.usable:
+                    return kept
+                kept.close()
+        channel = self._transport().open_session(timeout=CONNECT_LIMIT_S)
+        channel.exec_command(f"exec {SHELL}")
+        return Shell(channel)
 
     def _converse(self, channel: Channel, data: bytes, deadline: float, timeout_s: float, limit: int
                   ) -> tuple[int, bytes, bytes]:  # fmt: skip
@@ -262,12 +230,6 @@ def _send(channel: Channel, data: bytes) -> None:
         quiet()
     except OSError:
         return
-
-
-def check_words(words: list[str], host: Host) -> None:
-    """Refuses a NUL byte, which no program's arguments can hold."""
-    if any("\0" in word for word in words):
-        raise InputError("a word for a host has a NUL byte in it", host=host.name, mend="take it out")
 
 
 def config_path(name: str) -> Path:

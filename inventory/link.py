@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reply:
-    """How a program on a host ended. `exit` is its exit code (128 + n after signal n; 255 over SSH), `seconds` its whole exchange."""
+    """How a program on a host ended. `exit` is its exit code (128 + n after signal n), `seconds` its whole exchange."""
 
     exit: int
     out: bytes
@@ -25,6 +26,16 @@ class Reply:
     def text(self) -> str:
         """Standard output as text; bytes that are not UTF-8 become U+FFFD."""
         return self.out.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A program of an exchange: POSIX sh text, its `$1 ...`, its standard input, and whether it runs as root."""
+
+    program: str
+    args: tuple[str, ...] = ()
+    data: bytes = b""
+    become: bool = False
 
 
 class Link(Protocol):
@@ -42,12 +53,19 @@ class Link(Protocol):
         timeout_s: float = 60.0,
         become: bool = False,
         limit: int = 64 << 20,
+        alone: bool = False,
     ) -> Reply:
         """One exchange: runs POSIX sh text with `$1 ...` from `args` and `data` on standard input.
+
+        `alone`: in a session of its own, for an operator's command, which may leave something running that still
+        holds its outputs; the reply then is over when nothing holds them.
 
         Never raises for a non-zero exit. Raises `Unreachable` when the link is lost, `HostFailed` when `timeout_s`
         passed or the reply is longer than `limit` bytes.
         """
+
+    def together(self, calls: Sequence[Call], *, timeout_s: float = 60.0, limit: int = 64 << 20) -> list[Reply]:
+        """One exchange: runs several programs one after another, whatever each ends with. Raises as `run` does."""
 
     def docker(self) -> docker.APIClient:
         """The host's Docker API over this link (pool of 4); made at first use."""
