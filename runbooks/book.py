@@ -15,6 +15,7 @@ from checks import gate as gates
 from checks.model import Gate
 from inventory import text
 from inventory.errors import InputError
+from runbooks import applying
 from runbooks.compose.model import Stack
 from runbooks.model import Change, Facts, Question, Risk
 from runbooks.steps import conditions, health_checks, pgbouncer, startup_order
@@ -38,7 +39,7 @@ STEPS: Mapping[str, StepKind] = {
 }
 """kind -> its module. A new step is a file there and a line here."""
 
-KEYS = ("name", "step", "tags", "risk", "together", "vars", "when", "gate")
+KEYS = ("name", "step", "tags", "risk", "together", "vars", "when", "gate", "apply")
 PHASE_KEYS = ("name", "requires", "gate", "steps")
 _WHEN = re.compile(r"(?:(not)\s+)?(?:(live)|(service|image)\s+(\S+))\Z")
 
@@ -56,6 +57,7 @@ class PhaseStep:
     vars: Mapping[str, Any]
     together: str | None
     line: int
+    apply: applying.Apply = "up"
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ def load(phase: str, folder: Path | None = None) -> Phase:
         raise InputError(
             "needs a list of steps", path=where, line=text.line(root), key="steps", mend="write steps: and - step: KIND"
         )
-    usual = gate_of(fields.get("gate"), where, Gate())
+    usual = gate_of(fields["gate"], where, Gate()) if "gate" in fields else None
     made = tuple(read_step(node, where, usual) for node in steps.value)
     check_together(made, where)
+    applying.check_order(made, where)
     requires = tuple(str(item) for item in listed(fields.get("requires"), where, "requires"))
     return Phase(
         str(text.value(fields["name"])) if "name" in fields else f"phase {number}", number, where, requires, made
@@ -121,7 +124,7 @@ def select(phase: Phase, steps: Sequence[str], tags: Sequence[str]) -> Phase:
     return replace(phase, steps=tuple(chosen))
 
 
-def read_step(node: Node, where: str, usual: Gate) -> PhaseStep:
+def read_step(node: Node, where: str, usual: Gate | None) -> PhaseStep:
     """One entry of `steps`."""
     line = text.line(node)
     if not isinstance(node, MappingNode):
@@ -155,16 +158,18 @@ def read_step(node: Node, where: str, usual: Gate) -> PhaseStep:
             key="when",
             mend="write service NAME, image NAME or live, with not before it if need be",
         )
+    apply = applying.read(text.value(fields["apply"]), where, text.line(fields["apply"])) if "apply" in fields else "up"
     return PhaseStep(
         name=str(text.value(fields["name"])) if "name" in fields else kind,
         kind=kind,
         tags=tuple(str(tag) for tag in listed(fields.get("tags"), where, "tags")),
         risk=risk,
-        gate=gate_of(fields.get("gate"), where, usual),
+        gate=gate_of(fields.get("gate"), where, usual or (applying.ONCE if apply == applying.LATER else Gate())),
         when=when,
         vars=given,
         together=str(text.value(fields["together"])) if "together" in fields else None,
         line=line,
+        apply=apply,
     )
 
 

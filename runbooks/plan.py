@@ -16,7 +16,7 @@ from inventory.engine import Compose
 from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
-from runbooks import ready, restarts
+from runbooks import applying, ready, restarts
 from runbooks.baseline import Baseline
 from runbooks.book import Phase, PhaseStep
 from runbooks.compose import startup
@@ -88,7 +88,8 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
         for path, data in sorted(changed.items())
     )
     found: tuple[Restart, ...] = ()
-    if files:
+    later = drafted.steps[0][0].apply == applying.LATER
+    if files and not later:
         guess = restarts.predict(drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed)
         told = tried.renews.get(name(drafted))
         predicted = frozenset(restart.service for restart in guess if not restart.created)
@@ -97,14 +98,24 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
             # Compose renews dependents too when all are brought up at once; one at a time it does not.
             also=frozenset() if told is None else _roots(told - predicted - earlier, told, drafted.after),
         )  # fmt: skip
+    steps = tuple(_step(step, change, first) for step, change in drafted.steps)
     return Stage(
         number=drafted.number,
-        steps=tuple(_step(step, change, first) for step, change in drafted.steps),
+        steps=_waiting(steps, files) if files and later else steps,
         gate=drafted.steps[0][0].gate,
         files=files,
         reads=tuple(state for path, state in sorted(now.items()) if path not in changed) if files else (),
         restarts=found,
     )
+
+
+def _waiting(steps: tuple[StepPlan, ...], files: Iterable[PlannedFile]) -> tuple[StepPlan, ...]:
+    """The steps of a stage that brings nothing up: what containers do now says nothing about it."""
+    written = applying.files_probe(
+        (file.path, None if file.data is None else sha256(file.data).hexdigest()) for file in files
+    )
+    first, *rest = (replace(step, probes=(), before_undo=()) for step in steps)
+    return (replace(first, probes=(written,), notes=(*first.notes, applying.NOTE)), *rest)
 
 
 def _roots(services: Iterable[str], renewed: frozenset[str], stack: Stack) -> frozenset[str]:

@@ -10,7 +10,7 @@ from inventory.model import Host
 from inventory.secrets import Mask
 from rollback.commit import sha256
 from rollback.model import FileState
-from runbooks import draft, plan
+from runbooks import applying, draft, plan
 from runbooks.ask import ask
 from runbooks.baseline import baseline
 from runbooks.book import Phase
@@ -40,17 +40,20 @@ def live(session: Session, phase: Phase, emit: Sink) -> Plan:
 
 def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> HostPlan:
     """One host's plan. Raises RunbookError with the host's name where it cannot be made."""
+    engine = applying.asks_engine(phase.steps)
     try:
-        found = survey(link, host, mask)
+        found = survey(link, host, mask, engine=engine)
         facts = found.facts
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS if engine else 0):
             missing = draft.questions(phase, found.stack, facts, host.variables)
             if not missing:
                 break
             facts = ask(link, found.stack, facts, missing)
         made = draft.walk(phase, found.stack, facts, host.variables)
         candidates = {plan.name(stage): stage.after for stage in made.changed}
-        tried = trial(link, found.compose, found.stack, candidates, facts) if candidates else plan.NOTHING_TRIED
+        tried = (
+            trial(link, found.compose, found.stack, candidates, facts) if candidates and engine else plan.NOTHING_TRIED
+        )
     except RunbookError as error:
         error.host = error.host or host.name
         raise
@@ -61,7 +64,7 @@ def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> Hos
         found.compose,
         found.states,
         tried=tried,
-        found=baseline(found),
+        found=baseline(found) if engine else None,
         measured_s=found.ready_s,
         hooks=hooks.parse(host.variables.get("hooks") or {}),
     )

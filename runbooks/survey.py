@@ -23,9 +23,9 @@ from rollback.model import FileState
 from runbooks import survey_facts
 from runbooks.compose import project
 from runbooks.compose.model import ProjectSpec, Stack
-from runbooks.model import Container, Facts
+from runbooks.model import NO_FACTS, Container, Facts
 from runbooks.programs import Answers, Part, answers, path_line, program
-from runbooks.survey_checks import agree, check, check_rendered, learn, parsed
+from runbooks.survey_checks import agree, check, check_folder, check_rendered, learn, parsed
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, ROUNDS, default_files, file_stack, project_name
 
 __all__ = ["Survey", "file_stack", "survey"]
@@ -52,8 +52,8 @@ class Survey:
     exchanges: int = 0
 
 
-def survey(link: Link, host: Host, mask: Mask) -> Survey:
-    """Reads a host's project. The mask learns every secret that is found.
+def survey(link: Link, host: Host, mask: Mask, *, engine: bool = True) -> Survey:
+    """Reads a host's project. The mask learns every secret that is found. Without `engine` only files are read.
 
     Raises InputError for what cannot be read, Refused for an engine or Compose that is too old, Unreachable.
     """
@@ -64,9 +64,10 @@ def survey(link: Link, host: Host, mask: Mask) -> Survey:
     defaults = [] if named else [f"{wanted.directory}/{name}" for name in (*COMPOSE_FILES, *OVERRIDES)]
     first = [*(named or defaults), *(env_files or [f"{wanted.directory}/.env"])]
     options = _options(named, env_files, wanted.profiles)
-    found = _read(link, host, [wanted.directory, wanted.name or "", *options], first)
+    found = _read(link, host, [wanted.directory, *([wanted.name or "", *options] if engine else ["--files"])], first)
+    check_folder(host, found)
     with understood(host.name, "what docker says"):
-        facts, strangers, ready_s, name = _facts(host, found)
+        facts, strangers, ready_s, name = _facts(host, found) if engine else (NO_FACTS, (), {}, "")
     compose_files = named or default_files(wanted.directory, found.files, host.name)
     for path in defaults:
         if path not in compose_files:
@@ -80,16 +81,21 @@ def survey(link: Link, host: Host, mask: Mask) -> Survey:
     )
     try:
         stack = _load(link, host, spec, found)
+        given = stack.value.get("name")
+        if not (engine or wanted.name) and isinstance(given, str) and given != spec.name:
+            stack = _load(link, host, replace(spec, name=given), found)
     except RunbookError as error:
         error.host = error.host or host.name
         raise
-    with understood(host.name, "what Compose says"):
-        check_rendered(host, found)
-    facts = replace(facts, images=_also_as_named(facts, stack))
+    if engine:
+        with understood(host.name, "what Compose says"):
+            check_rendered(host, found)
+        facts = replace(facts, images=_also_as_named(facts, stack))
     learn(mask, stack, facts)
-    with understood(host.name, "Compose's model of the project"):
-        agree(stack, facts.rendered, host.name)
-    compose = Compose(wanted.directory, spec.name, compose_files, env_files, wanted.profiles)
+    if engine:
+        with understood(host.name, "Compose's model of the project"):
+            agree(stack, facts.rendered, host.name)
+    compose = Compose(wanted.directory, stack.spec.name, compose_files, env_files, wanted.profiles)
     return Survey(
         host, stack, facts, compose, found.states, found.parts.get("dry_run", Part(0, b"")), strangers, ready_s,
         time.monotonic() - begin, link.exchanges - exchanges,

@@ -21,14 +21,18 @@ OLDEST_ENGINE, OLDEST_COMPOSE = (20, 10), (2, 20)
 """Compose 2.20 is the first with `required` edges and `up --dry-run`, which the baseline needs."""
 
 
-def check(host: Host, found: Answers) -> None:
-    """Whether folder, engine and Compose are there and new enough."""
+def check_folder(host: Host, found: Answers) -> None:
+    """Raises InputError where there is no folder that can be entered."""
     folder = found.parts.get("folder")
     if folder is not None:
         raise InputError(
             f"the project's folder {host.project.directory} cannot be entered", host=host.name,
             mend="mend project_dir in the inventory, or the folder's rights",
         )  # fmt: skip
+
+
+def check(host: Host, found: Answers) -> None:
+    """Whether engine and Compose are there and new enough."""
     engine, compose = found.parts["engine"], found.parts["compose"]
     version = survey_facts.version(str(parsed(found, "engine", {}).get("Version", "")))
     if not version:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from checks.model import Probe, Sample
-from checks.probes import command, container, http, pgbouncer, postgres, redis, tcp
+from checks.probes import command, container, files, http, pgbouncer, postgres, redis, tcp
 from checks.probes.kind import IN_SERVICE, Answer, Judgement, Kind
 from inventory.errors import HostFailed, InputError, RunbookError, Unreachable
 from inventory.link import Link
@@ -19,6 +19,7 @@ from inventory.link import Link
 KINDS: Mapping[str, Kind] = {
     "command": command.KIND,
     "container": container.KIND,
+    "files": files.KIND,
     "http": http.KIND,
     "pgbouncer": pgbouncer.KIND,
     "postgres": postgres.KIND,
