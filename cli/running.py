@@ -12,45 +12,56 @@ from runbooks.commands.options import about, folder, split
 
 
 @task(iterable=["file", "step", "tags"], auto_shortflags=False, help=about(
-    "phase", "env", "file", "inventory", "limit", "step", "tags", "out", "json", "patch", "show-secrets"))  # fmt: skip
+    "phase", "env", "file", "inventory", "limit", "step", "tags", "out", "json", "patch", "show-secrets",
+    "forks"))  # fmt: skip
 def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] | None = None, inventory: str = "", limit: str = "",
          step: Iterable[str] | None = None, tags: Iterable[str] | None = None, out: str = "", json: bool = False, patch: bool = False,
-         show_secrets: bool = False) -> None:  # fmt: skip
+         show_secrets: bool = False, forks: str = "") -> None:  # fmt: skip
     """Show what a phase would change; changes nothing. Exit code 2: there are changes."""
     from runbooks.commands import planning
     from runbooks.commands.choice import Choice
 
     choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
     finish(
-        lambda to: planning.plan(to, choice, files=tuple(file or ()), keep=out, patch=patch, show_secrets=show_secrets),
+        lambda to: planning.plan(
+            to, choice, files=tuple(file or ()), keep=out, patch=patch, show_secrets=show_secrets, forks=forks
+        ),
         as_json=json,
     )
 
 
 @task(iterable=["step", "tags"], auto_shortflags=False, help=about(
     "phase", "env", "inventory", "plan", "limit", "step", "tags", "serial", "check", "diff", "yes", "accept-risk",
-    "override", "resume", "json"))  # fmt: skip
+    "override", "resume", "forks", "json"))  # fmt: skip
 def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = "", plan: str = "", limit: str = "",
             step: Iterable[str] | None = None, tags: Iterable[str] | None = None, serial: str = "", check: bool = False, diff: bool = False,
-            yes: bool = False, accept_risk: str = "medium", override: str = "", resume: bool = False, json: bool = False) -> None:  # fmt: skip
+            yes: bool = False, accept_risk: str = "medium", override: str = "", resume: bool = False,
+            forks: str = "", json: bool = False) -> None:  # fmt: skip
     """Carry a phase out on an environment: each step proven, gated, and undone where its gate fails."""
     from runbooks.commands import migrating
     from runbooks.commands.choice import Choice
 
     choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
-    how = migrating.How(serial, check, diff, accept_risk, plan, resume, override.strip())
+    how = migrating.How(serial, check, diff, accept_risk, plan, resume, override.strip(), forks)
     finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes)
 
 
-@task(auto_shortflags=False, help=about("env", "inventory", "run", "to", "limit", "force", "yes", "json"))
+@task(auto_shortflags=False, help=about("env", "inventory", "run", "to", "limit", "force", "yes", "forks", "json"))
 def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "", to: str = "", limit: str = "",
-             force: bool = False, yes: bool = False, json: bool = False) -> None:  # fmt: skip
+             force: bool = False, yes: bool = False, forks: str = "", json: bool = False) -> None:  # fmt: skip
     """Undo the last run that you made, or another one: every file byte for byte."""
     from runbooks.commands import rolling_back
 
     finish(
         lambda out: rolling_back.rollback(
-            out, env, folder=folder(inventory), run=run or None, to=to or None, limit=limit or None, force=force
+            out,
+            env,
+            folder=folder(inventory),
+            run=run or None,
+            to=to or None,
+            limit=limit or None,
+            force=force,
+            forks=forks,
         ),
         as_json=json,
         yes=yes,

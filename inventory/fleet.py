@@ -11,8 +11,8 @@ from inventory.errors import RunbookError
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Hashable)
-LIMIT = 20
-"""Hosts worked on at once. Ansible's default is 5; one Fabric controller kept 50 busy on 2 cores (FACTS)."""
+LIMIT = 50
+"""Hosts worked on and connected at once (`--forks`). Ansible's default is 5; one controller kept 50 busy on 2 cores (FACTS)."""
 
 
 @dataclass(frozen=True)

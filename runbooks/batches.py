@@ -29,10 +29,11 @@ def sizes(serial: str | int | Sequence[str | int] | None) -> tuple[str, ...]:
     return found
 
 
-def split(hosts: Sequence[T], serial: Sequence[str]) -> tuple[tuple[T, ...], ...]:
+def split(hosts: Sequence[T], serial: Sequence[str], most: int | None = None) -> tuple[tuple[T, ...], ...]:
     """`hosts` in their order, cut into batches; the last size is repeated until no host is left.
 
-    A percentage is of all hosts and at least one host.
+    A percentage is of all hosts and at least one host. A batch larger than `most` is several: a gate watches all hosts
+    of a batch, and each of them has to be connected meanwhile.
     """
     batches: list[tuple[T, ...]] = []
     start = 0
@@ -41,4 +42,6 @@ def split(hosts: Sequence[T], serial: Sequence[str]) -> tuple[tuple[T, ...], ...
         size = ceil(len(hosts) * int(word[:-1]) / 100) if word.endswith("%") else int(word)
         batches.append(tuple(hosts[start : start + size]))
         start += size
-    return tuple(batches)
+    return tuple(
+        batch[at : at + (most or len(batch))] for batch in batches for at in range(0, len(batch), most or len(batch))
+    )

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inventory import fleet
-from inventory.connection import LocalLink
 from inventory.errors import RunbookError
 from inventory.hooks import Hook
 from inventory.link import Link, Reply
+from inventory.local import LocalLink
 from inventory.model import Host, Project
 from runbooks import events
 from runbooks.hostrun import HostRun
@@ -123,7 +123,7 @@ def _run(
     reply: Reply | None = None
     try:
         reply = link.run(PROGRAM, f"{hook.timeout_s:g}", folder, data=data.encode(), timeout_s=hook.timeout_s + SLACK_S,
-                         become=link.host.become)  # fmt: skip
+                         become=link.host.become, alone=True)  # fmt: skip
         said = _said(hook, reply)
     except RunbookError as error:
         said = error.message

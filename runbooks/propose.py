@@ -32,7 +32,9 @@ ROUNDS = 4
 def live(session: Session, phase: Phase, emit: Sink) -> Plan:
     """The plan of every host of the session that can be planned; the others drop out of it with why."""
     results = fleet.each(
-        session.links, lambda name: of_host(session.links[name], session.host(name), phase, session.mask, emit)
+        session.links,
+        lambda name: of_host(session.links[name], session.host(name), phase, session.mask, emit),
+        limit=session.forks,
     )
     session.drop({name: result.error for name, result in results.items() if result.error})
     return plan.make(phase, session.inventory.environment, [each.value for each in results.values() if each.value])

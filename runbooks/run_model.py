@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
+from inventory import fleet
 from inventory.errors import RunbookError
 from inventory.hooks import Hook
 from runbooks import batches, events
@@ -18,12 +19,16 @@ FAILED, REFUSED, ROLLED_BACK, NOT_ROLLED_BACK, PAUSED, INTERRUPTED = 5, 4, 3, 6,
 
 @dataclass(frozen=True)
 class Options:
-    """How a plan is carried out. `max_fail_percentage` None: other hosts go on whatever fails (Ansible's default)."""
+    """How a plan is carried out. `max_fail_percentage` None: other hosts go on whatever fails (Ansible's default).
+
+    `forks`: hosts that are worked on, and connected, at once; a batch is never larger.
+    """
 
     serial: tuple[str, ...] = batches.DEFAULT
     max_fail_percentage: float | None = None
     gate: Mapping[str, object] = field(default_factory=dict)
     override: str = ""
+    forks: int = fleet.LIMIT
 
 
 @dataclass

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from checks import gate as gates
 from checks.model import Gate, Verdict
@@ -30,6 +30,8 @@ from runbooks.run_model import (
     Run,
 )
 
+T = TypeVar("T")
+
 
 def migrate(run: Run) -> int:
     """Carries out the run's plan and returns the exit code of the command line (DESIGN, "The command line").
@@ -38,7 +40,8 @@ def migrate(run: Run) -> int:
     """
     for stage in (stage for host in run.plan.hosts for stage in host.stages):
         settings_of(run, stage)
-    order = batches.split([host.host for host in run.plan.hosts if host.host in run.hosts], run.options.serial)
+    names_ = [host.host for host in run.plan.hosts if host.host in run.hosts]
+    order = batches.split(names_, run.options.serial, run.options.forks)
     run.emit(events.RunStarted(
         run=run.id, kind="migrate", environment=run.plan.environment, who=run.who, batches=order, phase=run.plan.phase,
         steps=run.plan.steps, fingerprint=run.plan.fingerprint, promotion_key=run.plan.promotion_key,
@@ -70,9 +73,8 @@ def work_on(run: Run, hosts: Sequence[HostRun], number: int) -> End:
         with heartbeat(ready):
             return between_hooks(run, ready, number)
     finally:
+        on_each(run, ready, lambda host: host.writer.release())
         for host in ready:
-            with suppress(RunbookError):
-                host.writer.release()
             ending = run.endings.setdefault(host.name, "failed")
             run.emit(events.HostEnded(host=host.name, ending=ending, seconds=time.monotonic() - host.begun))
 
@@ -164,9 +166,9 @@ def work_on_stage(run: Run, hosts: Sequence[HostRun], number: int) -> tuple[End,
             f"{stage.name}: {verdict.reason}",
             "look at the hosts, then ./inv migrate again or ./inv rollback",
         ), []
+    on_each(run, applied, lambda host: journal_gate(host, stage, verdict))
     for host in applied:
         run.emit(events.StepDone(host=host.name, steps=names(stage), seconds=time.monotonic() - begin))
-        journal_gate(host, stage, verdict)
     return GOES_ON, [*applied, *others]
 
 
@@ -186,9 +188,7 @@ def gate(run: Run, hosts: Sequence[HostRun], stages: Mapping[str, Stage], settin
 def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) -> End:
     """Undoes the stage (or the whole run, as its gate says) on the hosts of a batch, and gates what is there then."""
     whole = {}
-    for name, result in fleet.each(
-        [host.name for host in hosts], lambda name: undo_on(run.hosts[name], settings_of(run, stage), why)
-    ).items():
+    for name, result in on_each(run, hosts, lambda host: undo_on(host, settings_of(run, stage), why)).items():
         whole[name] = bool(result.value)
         if result.error:
             run.errors[name] = result.error
@@ -237,13 +237,17 @@ def stood_before(stage: Stage) -> Stage:
     return replace(stage, steps=(step,))
 
 
+def on_each(run: Run, hosts: Sequence[HostRun], work: Callable[[HostRun], T]) -> dict[str, fleet.Result[T]]:
+    """Runs `work` on hosts in parallel."""
+    return fleet.each([host.name for host in hosts], lambda name: work(run.hosts[name]), limit=run.options.forks)
+
+
 def survivors(run: Run, hosts: Sequence[HostRun], work: Callable[[HostRun], None]) -> list[HostRun]:
     """Runs `work` on hosts in parallel and returns those on which it did not raise; the others drop out of the run."""
-    by_name = {host.name: host for host in hosts}
     left = []
-    for name, result in fleet.each(by_name, lambda name: work(by_name[name])).items():
+    for name, result in on_each(run, hosts, work).items():
         if result.error is None:
-            left.append(by_name[name])
+            left.append(run.hosts[name])
             continue
         run.errors[name] = result.error
         tell_failed(run, name, result.error)

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from inventory import connection, fleet, inventory, selection
+from inventory import fleet, inventory, selection
 from inventory.errors import RunbookError
 from inventory.link import Link
 from inventory.model import Host, Inventory
+from inventory.pool import Pool
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from runbooks import book, secret_text
@@ -24,7 +26,10 @@ from runbooks import book, secret_text
 
 @dataclass
 class Session:
-    """Hosts that answer have a link; the others an error. `run` names what this command writes."""
+    """Hosts that answer have a link; the others an error. `run` names what this command writes.
+
+    `forks`: hosts that are worked on, and connected, at once.
+    """
 
     inventory: Inventory
     mask: Mask
@@ -32,10 +37,15 @@ class Session:
     run: str
     links: dict[str, Link] = field(default_factory=dict)
     errors: dict[str, RunbookError] = field(default_factory=dict)
+    forks: int = fleet.LIMIT
     _writers: dict[str, HostWriter] = field(default_factory=dict)
 
     def host(self, name: str) -> Host:
-        return next(host for host in self.inventory.hosts if host.name == name)
+        return self._hosts[name]
+
+    @cached_property
+    def _hosts(self) -> dict[str, Host]:
+        return {host.name: host for host in self.inventory.hosts}
 
     def writer(self, name: str) -> HostWriter:
         """The one door to a host's files and state; the same one for the whole command."""
@@ -61,23 +71,25 @@ class Session:
 
 
 @contextmanager
-def opened(environment: str, folder: Path | None, pattern: str | None, mask: Mask) -> Iterator[Session]:
+def opened(
+    environment: str, folder: Path | None, pattern: str | None, mask: Mask, *, forks: int = fleet.LIMIT
+) -> Iterator[Session]:
     """Reads an environment and connects to its hosts in parallel; the links are closed at the end."""
     chosen = selection.limit(inventory.load(environment, folder, book.declared()), pattern)
-    session = Session(chosen, mask, operator(), run_id())
-    by_name = {host.name: host for host in chosen.hosts}
+    session = Session(chosen, mask, operator(), run_id(), forks=forks)
     for host in chosen.hosts:
         teach(mask, host.variables)
+    pool = Pool(session.forks, mask)
+    links = {host.name: pool.link(host) for host in chosen.hosts}
+    session.links.update(links)
     try:
-        for name, result in fleet.each(by_name, lambda name: connection.connect(by_name[name], mask)).items():
-            if result.error is not None:
-                session.errors[name] = result.error
-            elif result.value is not None:
-                session.links[name] = result.value
+        # Of a fleet that cannot all be connected at once, each host is when it is its turn.
+        if len(links) <= session.forks:
+            results = fleet.each(links, lambda name: links[name].open(), limit=session.forks)
+            session.drop({name: result.error for name, result in results.items() if result.error})
         yield session
     finally:
-        for link in session.links.values():
-            link.close()
+        pool.close()
 
 
 def teach(mask: Mask, found: Any, name: str = "") -> None:

@@ -37,6 +37,8 @@ class Fleet:
     names: tuple[str, ...]
     ports: tuple[int, ...]
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    counted: bool = False
+    """Whether the servers share a process namespace of their own."""
 
     @property
     def key(self) -> Path:
@@ -61,7 +63,7 @@ class Fleet:
 
     def processes(self) -> int | None:
         """Processes started on the hosts so far, by the counter of the process namespace that they share; None without one."""
-        if "unshare" not in self.children[0].args[0]:  # type: ignore[index]
+        if not self.counted:
             return None
         words = ["nsenter", "-t", str(_only_child(self.children[0].pid)), "-p", "sh", "-c", "echo $$"]
         return int(subprocess.run(words, capture_output=True, check=True).stdout)
@@ -129,9 +131,9 @@ def _namespace(up: Fleet) -> list[str]:
         return []
     if not up.children:
         words = ["unshare", "--pid", "--fork", "--kill-child"]
-        allowed = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
-        return words if allowed else []
-    if "unshare" not in up.children[0].args[0]:  # type: ignore[index]
+        up.counted = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
+        return words if up.counted else []
+    if not up.counted:
         return []
     return ["nsenter", "-t", str(_only_child(up.children[0].pid)), "-p"]
 

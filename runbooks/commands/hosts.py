@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from inventory import inventory, selection
+from inventory import fleet, inventory, selection
 from runbooks import adopt as adopting
 from runbooks import book, session
 from runbooks.commands.choice import exit_code
@@ -36,8 +36,9 @@ def ping(out: Output, environment: str, *, folder: Path | None = None, limit: st
     ask = "docker version -f '{{.Server.Version}}' 2>&1 && docker compose version --short 2>&1"
     with session.opened(environment, folder, limit, out.mask) as opened:
         found: dict[str, dict[str, object]] = {}
-        for name, link in opened.links.items():
-            reply = link.run(ask, become=link.host.become)
+        results = fleet.each(opened.links, lambda name: opened.links[name].run(ask, become=opened.host(name).become))
+        opened.drop({name: result.error for name, result in results.items() if result.error})
+        for name, reply in ((name, result.value) for name, result in results.items() if result.value):
             words = reply.text.split("\n")
             found[name] = {"ok": reply.exit == 0, "seconds": round(reply.seconds, 3)}
             if reply.exit == 0:

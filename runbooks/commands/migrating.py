@@ -13,7 +13,7 @@ from inventory import fleet, receivers
 from inventory.errors import InputError, Refused
 from runbooks import batches, events, heeding, interrupt, propose, run_model, runner, screen, session
 from runbooks import plan as plans
-from runbooks.commands import planning
+from runbooks.commands import options, planning
 from runbooks.commands.choice import Choice, exit_code
 from runbooks.hostrun import HostRun
 from runbooks.notifier import telling
@@ -37,6 +37,7 @@ class How:
     kept_plan: str = ""
     resume: bool = False
     override: str = ""
+    forks: str = ""
 
 
 def migrate(out: Output, choice: Choice, how: How) -> int:
@@ -56,7 +57,9 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
     phase = choice.read()
     collector, stop = Collector(), Flag()
     shown = RunScreen(out.console, out.mask)
-    with session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened:
+    with session.opened(
+        choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks)
+    ) as opened:
         emit = events.fan_out(collector, shown)
         heeded(opened)
         within_windows(opened, how, emit)
@@ -137,7 +140,7 @@ def recover(opened: Session, emit: events.Sink) -> None:
         for line in writer.recover():
             emit(events.Noted(host=name, text=f"an interrupted run was mended: {line}", attention=True))
 
-    results = fleet.each(opened.links, mend)
+    results = fleet.each(opened.links, mend, limit=opened.forks)
     opened.drop({name: result.error for name, result in results.items() if result.error})
 
 
@@ -185,11 +188,12 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
     variables = next((host.variables for host in opened.inventory.hosts), {})
     serial = how.serial or variables.get("serial") or run_model.Options.serial
     percentage = variables.get("max_fail_percentage")
-    options = run_model.Options(
+    settings = run_model.Options(
         batches.sizes(serial),
         None if percentage is None else float(percentage),
         variables.get("gate") or {},
         how.override,
+        opened.forks,
     )
     hosts = {
         host.host: HostRun(opened.links[host.host], opened.writer(host.host), host, emit, stop.is_set)
@@ -198,9 +202,9 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
     for host in hosts.values():
         if host.plan.changed:
             host.writer.prepare()
-    warn_of_windows(opened, plan, options.serial, emit)
+    warn_of_windows(opened, plan, settings.serial, emit)
     return run_model.Run(
-        opened.run, opened.who, plan, hosts, options, emit, stop, errors=dict(opened.errors),
+        opened.run, opened.who, plan, hosts, settings, emit, stop, errors=dict(opened.errors),
         closed=lambda name: None if how.override else heeding.closed(opened.host(name), heeding.now()),
         secrets={hook: hook.resolved(opened.mask) for host in plan.hosts if host.changed for hook in host.hooks},
     )  # fmt: skip

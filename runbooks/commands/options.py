@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from inventory import fleet
 from inventory.errors import InputError
 
 ABOUT = {
@@ -21,6 +22,7 @@ ABOUT = {
     "patch": "print a unified diff for git apply",
     "show-secrets": "do not hide passwords",
     "serial": "batch sizes: 2, 25%, or several with commas (default 1,25%,100%)",
+    "forks": f"hosts worked on and connected at once (default {fleet.LIMIT}); a batch is never larger",
     "check": "only show what would be done",
     "diff": "show the changes line by line",
     "yes": "do not ask",
@@ -71,6 +73,14 @@ def number(option: str, text: str, *, whole: bool = True) -> float:
         raise InputError(f"{text!r} is not {kind}", key=option, mend="write digits") from None
     if found < 0:
         raise InputError("cannot be below 0", key=option, mend="write a number from 0 on")
+    return found
+
+
+def forks(text: str) -> int:
+    """`--forks`. Raises InputError for none at all."""
+    found = int(number("--forks", text)) if text else fleet.LIMIT
+    if found < 1:
+        raise InputError("cannot be below 1", key="--forks", mend=f"write {fleet.LIMIT}, or leave it out")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from inventory.errors import InputError, Refused
 from runbooks import plan as plans
 from runbooks import propose, screen, session
+from runbooks.commands import options
 from runbooks.commands.choice import Choice, exit_code
 from runbooks.output import Output
 from runbooks.plan_model import Plan
@@ -22,7 +23,7 @@ FORMAT = 1
 
 
 def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = "", patch: bool = False,
-         show_secrets: bool = False) -> int:  # fmt: skip
+         show_secrets: bool = False, forks: str = "") -> int:  # fmt: skip
     """Shows, prints (`--json`, `--patch`) or keeps (`--out`) a plan. Returns 0 for nothing to do, 2 for changes."""
     phase = choice.read()
     if bool(files) == bool(choice.environment):
@@ -32,7 +33,8 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
             raise InputError("keeps plans of hosts only", key="--out", mend="use --patch for local files")
         made, errors, done = propose.offline(file_stack(files), phase, out.mask), {}, ["files"]
     else:
-        with session.opened(choice.environment, choice.inventory, choice.limit, out.mask) as opened:
+        many = options.forks(forks)
+        with session.opened(choice.environment, choice.inventory, choice.limit, out.mask, forks=many) as opened:
             made = propose.live(opened, phase, lambda _event: None)
             errors, done = opened.errors, list(opened.links)
     if show_secrets:

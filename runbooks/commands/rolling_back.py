@@ -9,6 +9,7 @@ from checks.evidence import RunRecord, Store
 from inventory import receivers
 from inventory.errors import InputError
 from runbooks import events, interrupt, session, undo
+from runbooks.commands import options
 from runbooks.commands.choice import exit_code
 from runbooks.notifier import telling
 from runbooks.output import Output
@@ -17,7 +18,7 @@ from runbooks.undo import HostUndo
 
 
 def rollback(out: Output, environment: str = "", *, folder: Path | None = None, run: str | None = None,
-             to: str | None = None, limit: str | None = None, force: bool = False) -> int:  # fmt: skip
+             to: str | None = None, limit: str | None = None, force: bool = False, forks: str = "") -> int:  # fmt: skip
     """Undoes the last run that this operator made, or the one that is named. Returns the exit code.
 
     Raises InputError where production would be chosen without being named.
@@ -31,7 +32,7 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
             if last is None:
                 raise InputError("there is no run to undo", mend="name the environment: --env staging")
             environment, chosen = last.environment, None if to else last.id
-        with session.opened(environment, folder, limit, out.mask) as opened:
+        with session.opened(environment, folder, limit, out.mask, forks=options.forks(forks)) as opened:
             what, plans = undo.survey(opened, run=chosen, to=to)
             for name, error in opened.errors.items():
                 error.host = error.host or name

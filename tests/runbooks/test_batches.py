@@ -34,3 +34,7 @@ def test_every_host_stands_in_exactly_one_batch(count: int, serial: list[str]) -
 def test_a_size_that_is_none_is_refused_with_the_mend(word: str) -> None:
     with pytest.raises(InputError, match="write a number from 1"):
         sizes(word)
+
+
+def test_a_batch_that_is_larger_than_may_be_connected_is_several() -> None:
+    assert split(range(10), ("1", "100%"), 4) == ((0,), (1, 2, 3, 4), (5, 6, 7, 8), (9,))
