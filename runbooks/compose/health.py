@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node
 
 from runbooks.compose import layout
 from runbooks.compose.desk import Blocked, Desk, direct, raw_entries, write_section
 from runbooks.compose.intent import Meaning
 from runbooks.compose.layout import Cut, Value
 from runbooks.compose.model import SetHealthCheck
-from runbooks.compose.nodes import Document, alias_range, content_end, content_start, end, is_alias, item_range, start
+from runbooks.compose.nodes import alias_range, end, is_alias, start
 from runbooks.compose.tree import Item
 
 SECTION = "healthcheck"
@@ -69,7 +69,7 @@ class HealthPlanner:
             child, name = part.value[key], part.keys[key].node
             document = child.source.document
             if self._agreed(child.node, key):
-                self.desk.put(document, _replaced(document, child.node, _written(key, then)), numbers)
+                self.desk.put(document, layout.in_place(document, child.node, _written(key, then)), numbers)
                 return True
             area = alias_range(document, end(name)) if is_alias(name, child.node) else None
             if area is None or part.keys[key].holder is not part.node or not self._agreed(part.node, key):
@@ -133,26 +133,3 @@ def _written(key: str, value: Any) -> Value:
     if isinstance(value, str) and key == "test":
         return value.replace("$", "$$")
     return value  # type: ignore[no-any-return]
-
-
-def _replaced(document: Document, node: Node, value: Value) -> list[Cut]:
-    """A value in place of another, in the other's form as far as that can be kept."""
-    if isinstance(value, tuple) and isinstance(node, SequenceNode) and node.value and not node.flow_style:
-        return _lines(document, node, value)
-    style = node.style if isinstance(node, ScalarNode) and node.style in ("'", '"') else None
-    area = content_start(document, node), content_end(document, node)
-    if isinstance(node, SequenceNode) and not node.flow_style:
-        key = document.key_of(node)
-        return [Cut(end(key) if key is not None else area[0], area[1], ": " + layout.flow(value, style))]
-    return layout.replace_value(document, area, layout.flow(value, style))
-
-
-def _lines(document: Document, node: SequenceNode, words: tuple[str, ...]) -> list[Cut]:
-    """A block list's items in place of others, in its indentation."""
-    begin = document.text.rfind("-", 0, item_range(document, node, 0)[0])
-    indent = " " * document.column(begin)
-    lines = (f"- {layout.flow(word, QUOTE)}" for word in words)
-    return [Cut(begin, content_end(document, node), f"{document.newline}{indent}".join(lines))]
-
-
-QUOTE = '"'

@@ -10,14 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runbooks.compose import interpolation, project
+from runbooks.compose.interpolation import Lookup
 from runbooks.compose.model import (
     AddDependency,
+    AddResource,
+    AddService,
     Operation,
     RemoveDependency,
     ReplaceText,
     Service,
     SetCondition,
     SetHealthCheck,
+    SetSetting,
     SetVariable,
     Stack,
 )
@@ -48,13 +53,24 @@ def meaning(stack: Stack) -> Meaning:
         },
         health={service.name: service.value.get("healthcheck") for service in services},
         rest={service.name: _without(service) for service in services},
-        sections={key: value for key, value in stack.value.items() if key != "services" and not key.startswith("x-")},
+        sections={
+            key: _named(value) for key, value in stack.value.items() if key != "services" and not key.startswith("x-")
+        },
         unset=frozenset(name for name, _ in stack.warnings),
     )
 
 
+def _named(section: Any) -> Any:
+    """A section beside the services; Compose reads an entry of `{}` and one of nothing as the same."""
+    return {name: value or None for name, value in section.items()} if isinstance(section, dict) else section
+
+
 def _without(service: Service) -> dict[str, Any]:
-    return {key: value for key, value in service.value.items() if key not in _APART}
+    return _rest(service.value)
+
+
+def _rest(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: child for key, child in value.items() if key not in _APART}
 
 
 def _edges(value: Any) -> dict[str, dict[str, Any]]:
@@ -72,7 +88,9 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
     edges = {name: dict(found) for name, found in before.edges.items()}
     environment = {name: dict(found) for name, found in before.environment.items()}
     health = {name: None if found is None else dict(found) for name, found in before.health.items()}
+    rest, sections = dict(before.rest), dict(before.sections)
     texts: dict[tuple[str, str], list[ReplaceText]] = {}
+    lookup = project.tree(stack).scope.lookup
     for operation in operations:
         service = operation.service
         if isinstance(operation, SetCondition | AddDependency):
@@ -83,11 +101,41 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
             health[service] = {**(health[service] or {}), **_settings(operation)}
         elif isinstance(operation, SetVariable):
             environment[service][operation.name] = operation.value
+        elif isinstance(operation, SetSetting):
+            rest[service] = _set(rest[service], operation.path, resolved(operation.value, lookup))
+        elif isinstance(operation, AddService):
+            value = resolved(operation.definition, lookup)
+            edges[service], environment[service] = _edges(value.get("depends_on")), _variables(value.get("environment"))
+            health[service], rest[service] = value.get("healthcheck"), _rest(value)
+        elif isinstance(operation, AddResource):
+            # A name alone says all: Compose reads `{}` and nothing as the same.
+            made = resolved(operation.definition, lookup) or None
+            sections[operation.section] = {operation.name: made, **(sections.get(operation.section) or {})}
         else:
             texts.setdefault((service, operation.variable), []).append(operation)
     for (service, name), replacements in texts.items():
         environment[service][name] = replaced(stack.services[service].environment[name].value or "", replacements)
-    return Meaning(edges, environment, health, before.rest, before.sections, before.unset)
+    return Meaning(edges, environment, health, rest, sections, before.unset)
+
+
+def resolved(value: Any, lookup: Lookup) -> Any:
+    """Plain data as Compose reads it from a file: references resolved, tuples as lists. Raises BadTemplate."""
+    if isinstance(value, str):
+        return interpolation.substitute(value, lookup)
+    if isinstance(value, Mapping):
+        return {key: resolved(child, lookup) for key, child in value.items()}
+    return [resolved(child, lookup) for child in value] if isinstance(value, list | tuple) else value
+
+
+def _set(value: Any, path: tuple[str, ...], made: Any) -> Any:
+    if not path:
+        return made
+    below = value if isinstance(value, Mapping) else {}
+    return {**below, path[0]: _set(below.get(path[0]), path[1:], made)}
+
+
+def _variables(value: Any) -> dict[str, str | None]:
+    return {name: None if given is None else str(given) for name, given in (value or {}).items()}
 
 
 def wanted_edge(edge: Mapping[str, Any] | None, operation: SetCondition | AddDependency) -> dict[str, Any]:

@@ -17,8 +17,17 @@ from runbooks.compose.nodes import Document, content_end, content_start, end, en
 Value: TypeAlias = "str | int | bool | Raw | Sequence[str] | Mapping[str, Value]"
 
 
+_QUOTE = '"'
+
+
 class Raw(str):
     """A value's source text, to be written as it is."""
+
+    __slots__ = ()
+
+
+class Items(tuple[str, ...]):
+    """Texts that are written as a list of lines."""
 
     __slots__ = ()
 
@@ -61,6 +70,8 @@ def block(value: Value, name: str, indent: int, shape: Form) -> list[str]:
     if isinstance(value, Mapping) and value:
         inner = [block(child, child_name, indent + shape.step, shape) for child_name, child in value.items()]
         return [key, *(line for lines in inner for line in lines)]
+    if isinstance(value, Items):
+        return [key, *(" " * (indent + shape.step) + f"- {_inline(item, shape.quote)}" for item in value)]
     return [f"{key} {_inline(value, shape.quote)}".rstrip()]
 
 
@@ -199,6 +210,21 @@ def replace_value(document: Document, area: tuple[int, int], text: str) -> list[
     begin, stop = area
     blank = " " if begin == stop and document.text[begin - 1 : begin] == ":" else ""
     return [Cut(begin, stop, blank + text)]
+
+
+def in_place(document: Document, node: Node, value: Value) -> list[Cut]:
+    """A value in place of another, in the other's form as far as that can be kept."""
+    if isinstance(value, tuple) and isinstance(node, SequenceNode) and node.value and not node.flow_style:
+        begin = document.text.rfind("-", 0, item_range(document, node, 0)[0])
+        indent = " " * document.column(begin)
+        lines = (f"- {flow(word, _QUOTE)}" for word in value)
+        return [Cut(begin, content_end(document, node), f"{document.newline}{indent}".join(lines))]
+    style = node.style if isinstance(node, ScalarNode) and node.style in ("'", '"') else None
+    area = content_start(document, node), content_end(document, node)
+    if isinstance(node, SequenceNode) and not node.flow_style:
+        key = document.key_of(node)
+        return [Cut(end(key) if key is not None else area[0], area[1], ": " + flow(value, style))]
+    return replace_value(document, area, flow(value, style))
 
 
 def remove_lines(document: Document, begin: int, stop: int) -> Cut:

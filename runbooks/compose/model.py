@@ -218,7 +218,55 @@ class ReplaceText:
     reason: str = ""
 
 
-Operation = SetCondition | AddDependency | RemoveDependency | SetHealthCheck | SetVariable | ReplaceText
+@dataclass(frozen=True)
+class SetSetting:
+    """Sets one value below a service: `("deploy", "resources", "limits", "memory")`. Mappings on the way are made.
+
+    Texts are as a Compose file has them: `${NAME}` is a reference, `$$` a dollar. Edges, health checks and variables
+    have operations of their own.
+    """
+
+    service: str
+    path: tuple[str, ...]
+    value: str | int | bool | tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AddService:
+    """Adds a whole service after the others. `definition` is plain data, texts as a Compose file has them."""
+
+    service: str
+    definition: Mapping[str, Any]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AddResource:
+    """Adds an entry to a section beside the services (`volumes`, `networks`, `configs`), which is made where it is missing."""
+
+    section: str
+    name: str
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def service(self) -> str:
+        """No service: the name by which what stands beside them is told."""
+        return ""
+
+
+Operation = (
+    SetCondition
+    | AddDependency
+    | RemoveDependency
+    | SetHealthCheck
+    | SetVariable
+    | ReplaceText
+    | SetSetting
+    | AddService
+    | AddResource
+)
 
 
 @dataclass(frozen=True)

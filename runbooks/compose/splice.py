@@ -14,13 +14,17 @@ from typing import Any
 
 from inventory.errors import InputError
 from runbooks.compose import project
+from runbooks.compose.additions import AdditionPlanner
 from runbooks.compose.assemble import at
 from runbooks.compose.desk import Blocked, Desk, Planned
 from runbooks.compose.edges import EdgePlanner
 from runbooks.compose.health import HealthPlanner
 from runbooks.compose.intent import difference, intended, meaning
+from runbooks.compose.interpolation import BadTemplate
 from runbooks.compose.model import (
     AddDependency,
+    AddResource,
+    AddService,
     Applied,
     CannotEdit,
     Edit,
@@ -31,9 +35,11 @@ from runbooks.compose.model import (
     Service,
     SetCondition,
     SetHealthCheck,
+    SetSetting,
     SetVariable,
     Stack,
 )
+from runbooks.compose.nested import SettingPlanner
 from runbooks.compose.patch import patch
 from runbooks.compose.settings import VariablePlanner
 
@@ -69,8 +75,9 @@ class _Work:
     def done(self) -> Applied:
         live: dict[int, Operation] = {}
         left: dict[int, Blocked] = {}
+        coming = {operation.service for operation in self.operations if isinstance(operation, AddService)}
         for number, operation in enumerate(self.operations):
-            missing = _missing(self.stack, operation)
+            missing = _missing(self.stack, operation, coming) or self._unreadable(operation)
             if missing is None:
                 live[number] = operation
             else:
@@ -85,6 +92,14 @@ class _Work:
                 attempt, kept = found, {**kept, number: live[number]}
         refused = tuple(self._refusal(number, left[number]) for number in sorted(left))
         return Applied(attempt.stack or self.stack, joined(attempt.planned), refused)
+
+    def _unreadable(self, operation: Operation) -> tuple[str, str] | None:
+        """A text of an operation that Compose would not take: the reason and the mend."""
+        try:
+            intended(self.before, [operation] if isinstance(operation, SetSetting | AddService) else [], self.stack)
+        except BadTemplate as error:
+            return error.message, error.mend
+        return None
 
     def _place(self, operation: Operation) -> Place:
         service = self.stack.services.get(operation.service)
@@ -142,6 +157,8 @@ class _Work:
         EdgePlanner(desk, self.before).plan(_of(live, SetCondition | AddDependency | RemoveDependency))
         HealthPlanner(desk, self.before).plan(_of(live, SetHealthCheck))
         VariablePlanner(desk, self.before).plan(_of(live, SetVariable | ReplaceText))
+        SettingPlanner(desk, self.before).plan(_of(live, SetSetting))
+        AdditionPlanner(desk, self.before).plan(_of(live, AddService | AddResource))
         planned = tuple(desk.planned)
         if desk.blocked:
             return _Attempt(None, planned, desk.blocked)
@@ -183,6 +200,8 @@ def _part(service: Service, operation: Operation) -> Place | None:
         return edge.place if edge is not None else None
     if isinstance(operation, SetHealthCheck):
         return service.health_check.place if service.health_check is not None else None
+    if not isinstance(operation, SetVariable | ReplaceText):
+        return None
     variable = service.environment.get(operation.variable if isinstance(operation, ReplaceText) else operation.name)
     return variable.place if variable is not None else None
 
@@ -191,14 +210,20 @@ def _of(live: Operations, kinds: Any) -> dict[int, Any]:
     return {number: operation for number, operation in live.items() if isinstance(operation, kinds)}
 
 
-def _missing(stack: Stack, operation: Operation) -> tuple[str, str] | None:
-    """What an operation names that is not there: the reason and the mend."""
+def _missing(stack: Stack, operation: Operation, coming: set[str]) -> tuple[str, str] | None:
+    """What an operation names that is not there: the reason and the mend. `coming`: services that others add."""
     service = stack.services.get(operation.service)
+    if isinstance(operation, AddResource):
+        return None
+    if isinstance(operation, AddService):
+        if service is not None:
+            return f"there is a service {operation.service} already", "rename it, or leave it out"
+        return None
     if service is None:
         return f"there is no service {operation.service}", "name a service of this project"
     if isinstance(operation, SetCondition) and operation.dependency not in service.edges:
         return f"service {service.name} does not depend on {operation.dependency}", "add the dependency first"
-    if isinstance(operation, AddDependency) and operation.dependency not in stack.services:
+    if isinstance(operation, AddDependency) and operation.dependency not in {*stack.services, *coming}:
         return f"there is no service {operation.dependency}", "name a service of this project"
     if isinstance(operation, ReplaceText):
         variable = service.environment.get(operation.variable)

@@ -12,12 +12,15 @@ from ruamel.yaml import YAML
 from runbooks.compose import project
 from runbooks.compose.model import (
     AddDependency,
+    AddResource,
+    AddService,
     Operation,
     ProjectSpec,
     RemoveDependency,
     ReplaceText,
     SetCondition,
     SetHealthCheck,
+    SetSetting,
     SetVariable,
     Stack,
 )
@@ -29,6 +32,8 @@ KINDS: dict[str, Any] = {
     "remove_dependency": RemoveDependency,
     "set_health_check": SetHealthCheck,
     "set_variable": SetVariable,
+    "add_service": AddService,
+    "add_resource": AddResource,
 }
 
 
@@ -53,6 +58,9 @@ def operation_of(stack: Stack, written: Mapping[str, Any]) -> Operation:
             key: tuple(value) if isinstance(value, list) else value for key, value in fields["settings"].items()
         }
         return SetHealthCheck(fields["service"], settings)
+    if kind == "set_setting":
+        value = tuple(fields["value"]) if isinstance(fields["value"], list) else fields["value"]
+        return SetSetting(fields["service"], tuple(fields["path"].split("/")), value)
     made: Operation = KINDS[kind](**fields)
     return made
 
