@@ -46,8 +46,9 @@ def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = 
     finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes)
 
 
-@task(auto_shortflags=False, help=about("env", "inventory", "run", "to", "limit", "force", "yes", "forks", "json"))
-def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "", to: str = "", limit: str = "",
+@task(auto_shortflags=False, help=about(
+    "env", "inventory", "run", "to", "with-later", "limit", "force", "yes", "forks", "json"))  # fmt: skip
+def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "", to: str = "", with_later: bool = False, limit: str = "",
              force: bool = False, yes: bool = False, forks: str = "", json: bool = False) -> None:  # fmt: skip
     """Undo the last run that you made, or another one: every file byte for byte."""
     from runbooks.commands import rolling_back
@@ -62,6 +63,7 @@ def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "
             limit=limit or None,
             force=force,
             forks=forks,
+            later=with_later,
         ),
         as_json=json,
         yes=yes,

@@ -74,8 +74,14 @@ let_go() { if [ -n "$borrowed" ]; then rm -f "$lock"; fi; }
 place() { # the file itself, when it is a link inside the project
     if [ -h "$1" ]; then readlink -f "$1"; else printf '%s' "$1"; fi
 }
+ground() { # PATH: the nearest folder above it that is there
+    above=$(dirname "$1")
+    while [ ! -d "$above" ] && [ "$above" != / ]; do above=$(dirname "$above"); done
+    printf '%s' "$above"
+}
 inside() { # PATH: refuse what leads out of the project
-    real=$(readlink -f "$(dirname "$1")")/$(basename "$1")
+    case $1 in */../* | */..) refuse 12 "refused $1 leads out of the project folder" ;; esac
+    real=$(readlink -f "$(ground "$1")")/$(basename "$1")
     [ -h "$1" ] && real=$(readlink -f "$1")
     case $real in "$root"/*) return 0 ;; esac
     refuse 12 "refused $1 leads out of the project folder"
@@ -97,7 +103,31 @@ put() { # SOURCE PATH MODE UID GID: the new file stands beside its target, whole
     [ "$(stat -c '%u %g' "$draft")" = "$4 $5" ] || chown "$4:$5" "$draft" || return 1
     chmod "$3" "$draft" && flush "$draft" && mv -f "$draft" "$2" && flush "$(dirname "$2")"
 }
-take_away() { rm -f "$1" && flush "$(dirname "$1")"; }
+take_away() { rm -f "$1" && flush "$(dirname "$1")" && clear_folders "$1"; }
+make_folders() { # PATH UID GID: the folders that it needs; those that were missing are remembered, to go with the last file
+    while [ ! -d "$(dirname "$1")" ]; do
+        above=$(ground "$1") rest=${1#"$(ground "$1")/"}
+        made=$above/${rest%%/*}
+        ( if [ -e "$state/folders" ]; then cat "$state/folders" || exit; fi; printf '%s\n' "$made" ) >"$state/tmp/folders.$$" \
+            && flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" && flush "$state" \
+            && mkdir "$made" && chmod 755 "$made" || return 1
+        [ "$(stat -c '%u %g' "$made")" = "$2 $3" ] || chown "$2:$3" "$made" || return 1
+        flush "$above"
+    done
+}
+clear_folders() { # PATH: folders above it that were made for a file and are empty now
+    folder=$(dirname "$1")
+    while [ -s "$state/folders" ] && [ "$folder" != / ]; do
+        if grep -qFx -e "$folder" "$state/folders"; then
+            if [ -d "$folder" ]; then rmdir "$folder" 2>/dev/null || return 0; fi
+            flush "$(ground "$folder")"
+            # No match is no failure here: then it was the last line.
+            grep -vFx -e "$folder" "$state/folders" >"$state/tmp/folders.$$"
+            flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" || return 1
+        elif [ -d "$folder" ]; then return 0; fi
+        folder=$(dirname "$folder")
+    done
+}
 
 # --- verbs -----------------------------------------------------------------------------------------------------------------
 prepare() {
@@ -138,7 +168,7 @@ commit() {
     while IFS=' ' read -r word sha mode uid gid new newmode newuid newgid from size path; do
         file=$(place "$path")
         if [ "$new" = absent ]; then take_away "$file" || failed=$path
-        else put "$objects/$new" "$file" "$newmode" "$newuid" "$newgid" || failed=$path; fi
+        else make_folders "$file" "$newuid" "$newgid" && put "$objects/$new" "$file" "$newmode" "$newuid" "$newgid" || failed=$path; fi
         [ -z "$failed" ] || break
     done <"$state/snapshots/$id.files"
     # Only now can it be undone: a snapshot that is listed is one whose files were all written.
@@ -170,7 +200,7 @@ check_files() { # every file that was read or will be written has the bytes, mod
         found=$(state_of "$file") || refuse 10 "$found"
         [ "$found" = "$sha $mode $uid $gid" ] || refuse 10 "drift $path ($found, planned from $sha $mode $uid $gid)"
         [ "$word" = write ] || continue
-        [ -w "$(dirname "$file")" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
+        [ -w "$(ground "$file")" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
         owner=${rest#* * }; owner=${owner%% *}
         [ "${rest%% *}" = absent ] || [ "$(id -u)" = 0 ] || [ "$owner" = "$(id -u)" ] || refuse 12 "refused $path belongs to user $owner, which $(id -un) cannot restore"
     done <"$header"
@@ -182,13 +212,16 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
         file=$(place "$path")
         rm -f "$(dirname "$file")/.compose-runbook.$id"
         found=$(state_of "$file")
-        [ "$found" = "$sha $mode $uid $gid" ] && continue
+        if [ "$found" = "$sha $mode $uid $gid" ]; then
+            if [ "$sha" = absent ]; then clear_folders "$file"; fi
+            continue
+        fi
         case $found in
             "$sha "* | "$new "* | absent*) ;;
             *) keep "$file" "${found%% *}" || return 1; say "kept $path as object ${found%% *}: it was changed after the interruption" ;;
         esac
         if [ "$sha" = absent ]; then take_away "$file" || return 1
-        else [ "$(sum_of "$objects/$sha")" = "$sha" ] && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || return 1; fi
+        else [ "$(sum_of "$objects/$sha")" = "$sha" ] && make_folders "$file" "$uid" "$gid" && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || return 1; fi
     done <"$state/snapshots/$id.files"
     rm -f "$state/snapshots/$id.json" "$state/snapshots/.$id.json" && flush "$state/snapshots" \
         && record revert "$id" && rm -f "$state/pending" && flush "$state"

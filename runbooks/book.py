@@ -94,6 +94,12 @@ def load(phase: str, folder: Path | None = None) -> Phase:
     check_together(made, where)
     applying.check_order(made, where)
     requires = tuple(str(item) for item in listed(fields.get("requires"), where, "requires"))
+    for item in requires:
+        if item == number or not (folder / f"phase_{item}.yml").is_file():
+            what = "requires itself" if item == number else f"requires phase {item}, which is not there"
+            raise InputError(
+                what, path=where, line=text.line(fields["requires"]), key="requires", mend="name an earlier phase"
+            )
     return Phase(
         str(text.value(fields["name"])) if "name" in fields else f"phase {number}", number, where, requires, made
     )

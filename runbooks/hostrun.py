@@ -18,7 +18,7 @@ from inventory.replies import understood
 from rollback import vault
 from rollback.commit import HostWriter
 from rollback.model import FileWrite, Snapshot, Transaction
-from runbooks import events, waves
+from runbooks import events, imaging, unmaking, waves
 from runbooks.plan_model import HostPlan, Restart, Stage
 
 HEARTBEAT_S = 10.0
@@ -63,6 +63,7 @@ class HostRun:
             files=tuple(file.path for file in stage.files), services=tuple(restart.service for restart in stage.restarts),
             expected_s=sum(restart.downtime_s for restart in stage.restarts),
         ))  # fmt: skip
+        self.bring_images(stage)
         begin = time.monotonic()
         transaction = Transaction(
             id=f"{self.writer.run}-{stage.number}", run=self.writer.run, step=stage.name, project_dir=self.plan.project_dir,
@@ -77,6 +78,14 @@ class HostRun:
             seconds=time.monotonic() - begin,
         ))  # fmt: skip
         return self.bring_up(stage.restarts) and not self.stopped()
+
+    def bring_images(self, stage: Stage) -> None:
+        """Sees that the images of services that a stage adds are there, and notes their ids. Raises Refused."""
+        ids = imaging.provide(self.link, stage.images)
+        for image in stage.images:
+            self.emit(events.Noted(host=self.name, text=f"{image.service} runs {image.name}, {ids[image.service]}"))
+        if ids:
+            self.writer.note("images", ids)
 
     def bring_up(self, restarts: Sequence[Restart], *, undoing: bool = False) -> bool:
         """Brings services up one at a time, in the plan's order. An undo is carried to its end, and need not wait for
@@ -109,11 +118,15 @@ class HostRun:
         paths = tuple(state.path for state in snapshot.before)
         detail, well = "", False
         try:
+            unmaking.ready(self.link, self.plan.compose.name, [snapshot])
             self.writer.undo(snapshot)
             self.snapshots.pop()
             self.give_back_images(snapshot)
-            well = self.bring_up(stage.restarts, undoing=True)
+            well = self.bring_up([each for each in stage.restarts if not each.created], undoing=True)
             detail = "" if well else "the files are as before; not every service got healthy with them"
+            if well:
+                detail = unmaking.take_away(self.link, self.plan.compose.name, stage.made)
+                well = not detail
         except RunbookError as error:
             detail = str(error)
         self.emit(events.StepUndone(
@@ -136,14 +149,14 @@ class HostRun:
 
 def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
     """What a snapshot says of how to bring the stack up again, so that a rollback needs no plan."""
-    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s, r.check] for r in stage.restarts]
+    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s, r.check] for r in stage.restarts if not r.created]
     how = {
         "name": plan.compose.name,
         "files": plan.compose.files,
         "env_files": plan.compose.env_files,
         "profiles": plan.compose.profiles,
     }
-    return {"restarts": json.dumps(restarts), "compose": json.dumps(how), "steps": stage.name}
+    return {"restarts": json.dumps(restarts), "compose": json.dumps(how), "steps": stage.name, **unmaking.note(stage)}
 
 
 def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:

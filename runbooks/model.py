@@ -128,6 +128,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class NeededImage:
+    """The image of a service that a step adds: `name` as its definition has it, there before anything is written.
+
+    It is pulled where the host does not have it; `context` (path -> bytes, with a Dockerfile) is built there instead. A
+    built image's name should tell its content, as one that is there is not built again.
+    """
+
+    service: str
+    name: str
+    context: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Change:
     """What one step makes of one stack. `stack` is the stack afterwards; `edits` are relative to the stack before."""
 
@@ -143,3 +156,6 @@ class Change:
     notes: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     before_undo: tuple[Question, ...] = ()
+    """What must hold, or be made to hold, before this is undone: programs that end with 0, in containers that run. They
+    are kept in the snapshot as they are, so they name secrets by reference (`$NAME` of the container) only."""
+    images: tuple[NeededImage, ...] = ()

@@ -24,12 +24,13 @@ from runbooks.compose.model import Stack
 from runbooks.compose.patch import line_before, patch
 from runbooks.draft import Draft, DraftStage
 from runbooks.model import Change, Facts
-from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
+from runbooks.plan_model import HostPlan, Made, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
 from runbooks.steps import images
 from runbooks.trial import Trial, runs
 
 START_INTERVAL_SINCE = (25,)
 NOTHING_TRIED = Trial({}, {}, {})
+_ABSENT = FileState("", None)
 
 
 def host_plan(
@@ -55,6 +56,7 @@ def host_plan(
         earlier |= tried.renews.get(name(drafted), frozenset())
     every = [restart for stage in made for restart in stage.restarts]
     wrong = tuple(f"{stage}: {reason}" for stage, reason in tried.wrong.items())
+    wrong += tuple(taken(draft, states))
     base = found or Baseline((), ())
     return HostPlan(
         host=host,
@@ -74,6 +76,15 @@ def host_plan(
     )
 
 
+def taken(draft: Draft, states: Mapping[str, FileState]) -> Iterable[str]:
+    """Files that the plan would create and that are there already with other bytes, a line each."""
+    for drafted in draft.stages:
+        for path, data in drafted.created.items():
+            there = states.get(path)
+            if there is not None and there.sha256 not in (None, sha256(data).hexdigest()):
+                yield f"{path} would be created and is there already: move it away, or rename it"
+
+
 def name(drafted: DraftStage) -> str:
     """What a stage's candidate is called while it is tried."""
     return f"stage{drafted.number}"
@@ -82,7 +93,8 @@ def name(drafted: DraftStage) -> str:
 def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, FileState], tried: Trial, earlier: frozenset[str],
            measured_s: Mapping[str, float]) -> Stage:  # fmt: skip
     """A stage with its files, and the restarts that they cause. `earlier`: services that stages before it recreate."""
-    changed = drafted.changed
+    held = {path for path, data in drafted.created.items() if now.get(path, _ABSENT).sha256 == sha256(data).hexdigest()}
+    changed = {path: data for path, data in drafted.changed.items() if path not in held}
     files = tuple(
         PlannedFile(now.get(path, FileState(path, None)), drafted.before.files.get(path), data)
         for path, data in sorted(changed.items())
@@ -106,6 +118,7 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
         files=files,
         reads=tuple(state for path, state in sorted(now.items()) if path not in changed) if files else (),
         restarts=found,
+        made=_made(drafted),
     )
 
 
@@ -116,6 +129,16 @@ def _waiting(steps: tuple[StepPlan, ...], files: Iterable[PlannedFile]) -> tuple
     )
     first, *rest = (replace(step, probes=(), before_undo=()) for step in steps)
     return (replace(first, probes=(written,), notes=(*first.notes, applying.NOTE)), *rest)
+
+
+def _made(drafted: DraftStage) -> Made:
+    """What a stage adds to the stack; brought up by the run, or by whoever does so later."""
+
+    def added(section: str) -> tuple[str, ...]:
+        old, new = (stack.value.get(section) or {} for stack in (drafted.before, drafted.after))
+        return tuple(each for each, said in new.items() if each not in old and not (said or {}).get("external"))
+
+    return Made(added("services"), added("volumes"), added("networks"))
 
 
 def _roots(services: Iterable[str], renewed: frozenset[str], stack: Stack) -> frozenset[str]:
@@ -134,7 +157,7 @@ def _step(step: PhaseStep, change: Change, first: Stack) -> StepPlan:
     altered = tuple(replace(each, line=now(each.path, each.line)) for each in change.altered)
     return StepPlan(
         step=step.name, kind=step.kind, risk=step.risk, altered=altered, kept=change.kept, refused=change.refused,
-        notes=change.notes, probes=change.probes, before_undo=change.before_undo,
+        notes=change.notes, probes=change.probes, before_undo=change.before_undo, images=change.images,
     )  # fmt: skip
 
 
@@ -189,6 +212,7 @@ def fingerprint(host: HostPlan) -> str:
             [(restart.service, restart.created, restart.scale) for restart in stage.restarts],
             [(probe.kind, probe.name, probe.service) for probe in stage.probes],
             repr(stage.gate),
+            *([[image.name for image in stage.images]] if stage.images else []),
         ]
         for stage in host.stages
         if stage.files

@@ -9,7 +9,7 @@ from checks.model import Gate, Probe
 from inventory.engine import Compose
 from inventory.hooks import Hook
 from rollback.model import FileState
-from runbooks.model import Altered, Kept, Question, Refusal, Risk
+from runbooks.model import Altered, Kept, NeededImage, Question, Refusal, Risk
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,19 @@ class StepPlan:
     notes: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     before_undo: tuple[Question, ...] = ()
+    images: tuple[NeededImage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage makes on the engine besides changing what is there: an undo takes it away again, by these names."""
+
+    services: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+NOTHING_MADE = Made()
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,7 @@ class Stage:
     files: tuple[PlannedFile, ...] = ()
     reads: tuple[FileState, ...] = ()
     restarts: tuple[Restart, ...] = ()
+    made: Made = NOTHING_MADE
 
     @property
     def name(self) -> str:
@@ -94,6 +108,16 @@ class Stage:
         """The probes of all its steps, each once."""
         unique = {(probe.kind, probe.name, probe.service): probe for step in self.steps for probe in step.probes}
         return tuple(unique.values())
+
+    @property
+    def before_undo(self) -> tuple[Question, ...]:
+        """What must hold before it is undone; the last step's first."""
+        return tuple(question for step in reversed(self.steps) for question in step.before_undo)
+
+    @property
+    def images(self) -> tuple[NeededImage, ...]:
+        """The images that must be there before it is written."""
+        return tuple(image for step in self.steps for image in step.images)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from inventory import fleet, hooks
 from inventory.engine import Compose
 from inventory.errors import RunbookError
@@ -10,16 +13,17 @@ from inventory.model import Host
 from inventory.secrets import Mask
 from rollback.commit import sha256
 from rollback.model import FileState
-from runbooks import applying, draft, plan
+from runbooks import applying, draft, plan, requires
 from runbooks.ask import ask
-from runbooks.baseline import baseline
+from runbooks.baseline import Baseline, baseline
 from runbooks.book import Phase
 from runbooks.compose.model import Stack
+from runbooks.draft import Draft
 from runbooks.events import HostSurveyed, Sink
-from runbooks.model import NO_FACTS
+from runbooks.model import NO_FACTS, Facts
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.session import Session
-from runbooks.survey import survey
+from runbooks.survey import Survey, states_of, survey
 from runbooks.survey_checks import learn
 from runbooks.trial import trial
 
@@ -45,13 +49,10 @@ def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> Hos
     engine = applying.asks_engine(phase.steps)
     try:
         found = survey(link, host, mask, engine=engine)
-        facts = found.facts
-        for _ in range(ROUNDS if engine else 0):
-            missing = draft.questions(phase, found.stack, facts, host.variables)
-            if not missing:
-                break
-            facts = ask(link, found.stack, facts, missing)
-        made = draft.walk(phase, found.stack, facts, host.variables)
+        asked = link if engine else None
+        unmet = tuple(requires.unmet(phase, lambda required: walked(asked, required, found, host)[0]))
+        made, facts = walked(asked, phase, found, host)
+        states = {**found.states, **created(link, host, made, found)}
         candidates = {plan.name(stage): stage.after for stage in made.changed}
         tried = (
             trial(link, found.compose, found.stack, candidates, facts) if candidates and engine else plan.NOTHING_TRIED
@@ -59,14 +60,15 @@ def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> Hos
     except RunbookError as error:
         error.host = error.host or host.name
         raise
+    base = baseline(found) if engine else Baseline((), ())
     planned = plan.host_plan(
         host.name,
         made,
         facts,
         found.compose,
-        found.states,
+        states,
         tried=tried,
-        found=baseline(found) if engine else None,
+        found=replace(base, blocking=(*unmet, *base.blocking)),
         measured_s=found.ready_s,
         hooks=hooks.parse(host.variables.get("hooks") or {}),
     )
@@ -78,11 +80,30 @@ def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> Hos
     return planned
 
 
+def walked(link: Link | None, phase: Phase, found: Survey, host: Host) -> tuple[Draft, Facts]:
+    """A phase walked over a host's stack, with the facts after all its questions (none without a link). Raises RunbookError."""
+    facts = found.facts
+    for _ in range(ROUNDS):
+        missing = draft.questions(phase, found.stack, facts, host.variables) if link else ()
+        if not missing or link is None:
+            break
+        facts = ask(link, found.stack, facts, missing)
+    return draft.walk(phase, found.stack, facts, host.variables), facts
+
+
+def created(link: Link, host: Host, made: Draft, found: Survey) -> Mapping[str, FileState]:
+    """What stands now where the draft would create files; asked only where it would create any."""
+    paths = [path for stage in made.stages for path in stage.created if path not in found.states]
+    return states_of(link, host, paths) if paths else {}
+
+
 def offline(stack: Stack, phase: Phase, mask: Mask) -> Plan:
     """The plan of local files, without a host: what would have been proven there is unproven."""
     learn(mask, stack, NO_FACTS)
+    unmet = tuple(requires.unmet(phase, lambda required: draft.walk(required, stack, NO_FACTS, {})))
     made = draft.walk(phase, stack, NO_FACTS, {})
     states = {path: FileState(path, sha256(data)) for path, data in stack.files.items()}
     spec = stack.spec
     compose = Compose(spec.directory, spec.name, spec.compose_files, (), spec.profiles)
-    return plan.make(phase, LOCAL, [plan.host_plan(LOCAL, made, NO_FACTS, compose, states)])
+    base = Baseline(unmet, ())
+    return plan.make(phase, LOCAL, [plan.host_plan(LOCAL, made, NO_FACTS, compose, states, found=base)])

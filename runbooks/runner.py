@@ -232,8 +232,8 @@ def stage_of(host: HostRun, stage: Stage) -> Stage:
 
 def stood_before(stage: Stage) -> Stage:
     """A stage for the gate after its undo: its services as they were."""
-    services = [restart.service for restart in stage.restarts]
-    step = replace(stage.steps[0], probes=back_again(services, stage.restarts))
+    restarts = [restart for restart in stage.restarts if not restart.created]
+    step = replace(stage.steps[0], probes=back_again([restart.service for restart in restarts], restarts))
     return replace(stage, steps=(step,))
 
 

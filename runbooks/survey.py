@@ -28,7 +28,7 @@ from runbooks.programs import Answers, Part, answers, path_line, program
 from runbooks.survey_checks import agree, check, check_folder, check_rendered, learn, parsed
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, ROUNDS, default_files, file_stack, project_name
 
-__all__ = ["Survey", "file_stack", "survey"]
+__all__ = ["Survey", "file_stack", "states_of", "survey"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,11 @@ def survey(link: Link, host: Host, mask: Mask, *, engine: bool = True) -> Survey
         host, stack, facts, compose, found.states, found.parts.get("dry_run", Part(0, b"")), strangers, ready_s,
         time.monotonic() - begin, link.exchanges - exchanges,
     )  # fmt: skip
+
+
+def states_of(link: Link, host: Host, paths: Iterable[str]) -> Mapping[str, FileState]:
+    """The states of more files of a project, in one exchange. Raises HostFailed, Unreachable, InputError."""
+    return _read(link, host, [host.project.directory, "--files"], paths).states
 
 
 def _options(files: Iterable[str], env_files: Iterable[str], profiles: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from checks.model import Gate
 from inventory import fleet
 from inventory.errors import Drift, Refused, RunbookError
 from rollback.model import FileState, Snapshot
-from runbooks import events, gating
+from runbooks import events, gating, unmaking
 from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
@@ -38,10 +38,13 @@ def applied(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     return [snapshot for snapshot in snapshots if "undoes" not in snapshot.note and snapshot.id not in undone]
 
 
-def survey(session: Session, *, run: str | None, to: str | None) -> tuple[str, tuple[HostUndo, ...]]:
+def survey(
+    session: Session, *, run: str | None, to: str | None, later: bool = False
+) -> tuple[str, tuple[HostUndo, ...]]:
     """What there is to undo: a named run, back to a snapshot, or the last run that stands on these hosts.
 
-    A host that has nothing of it is left out. Raises Refused when a later run still stands on it.
+    A host that has nothing of it is left out. What came after it and still stands is undone with it where `later` says
+    so; else Refused is raised.
     """
 
     def read(name: str) -> list[Snapshot]:
@@ -62,16 +65,22 @@ def survey(session: Session, *, run: str | None, to: str | None) -> tuple[str, t
             return "", ()
         wanted = run or max(every, key=lambda snapshot: (snapshot.at, snapshot.run)).run
         chosen = {name: [snapshot for snapshot in found if snapshot.run == wanted] for name, found in standing.items()}
+        if later:
+            chosen = {
+                name: from_snapshot(standing[name], found[0].id) if found else [] for name, found in chosen.items()
+            }
     plans = tuple(host_undo(name, found) for name, found in chosen.items() if found)
     for plan in plans:
-        later = [
+        after = [
             snapshot
             for snapshot in standing[plan.host]
             if snapshot.at > plan.snapshots[0].at and snapshot not in plan.snapshots
         ]
-        if later:
+        if after:
             raise Refused(
-                f"run {later[-1].run} came after it and still stands", host=plan.host, mend="roll that back first"
+                f"run {after[-1].run} came after it and still stands",
+                host=plan.host,
+                mend="roll that back first, or add --with-later to take both",
             )
     return wanted, plans
 
@@ -85,9 +94,11 @@ def from_snapshot(found: Sequence[Snapshot], to: str) -> list[Snapshot]:
 def host_undo(host: str, found: Sequence[Snapshot]) -> HostUndo:
     newest_first = tuple(reversed(found))
     restarts: dict[str, Restart] = {}
+    made = unmaking.made_of(found).services
     for snapshot in found:
         for restart in restarts_of(snapshot):
-            restarts.setdefault(restart.service, restart)
+            if restart.service not in made:
+                restarts.setdefault(restart.service, restart)
     return HostUndo(host, newest_first, tuple(restarts.values()))
 
 
@@ -132,14 +143,19 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
     begin = time.monotonic()
     if not force:
         unchanged(host, plan)
+        unmaking.ready(host.link, host.plan.compose.name, plan.snapshots)
     for snapshot in plan.snapshots:
         host.writer.undo(snapshot, force=force)
     host.give_back_images(plan.snapshots[-1])
     well = host.bring_up(plan.restarts, undoing=True)
+    detail = "" if well else "the files are as before; not every service got healthy with them"
+    if well:
+        detail = unmaking.take_away(host.link, host.plan.compose.name, unmaking.made_of(plan.snapshots))
+        well = not detail
     emit(events.StepUndone(
         host=host.name, steps=tuple(snapshot.step for snapshot in plan.snapshots), snapshot=plan.snapshots[-1].id, paths=plan.paths,
         why="the operator asked for it", ok=well, seconds=time.monotonic() - begin,
-        detail="" if well else "the files are as before; not every service got healthy with them",
+        detail=detail,
     ))  # fmt: skip
     return well
 

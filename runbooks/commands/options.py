@@ -31,6 +31,7 @@ ABOUT = {
     "resume": "go on with the last run of this environment where it did not end well",
     "run": "the run to undo, by its id",
     "to": "undo everything back to this snapshot",
+    "with-later": "also undo the runs that came after it and still stand (phase 2 with phase 1)",
     "force": "put files back although they were changed since (their bytes are kept)",
     "count": "how many of the newest events",
     "keep": "how many undone snapshots to keep",

@@ -85,10 +85,16 @@ class Bed:
     def files(self):
         """Every entry of the project but the lock: drafts left behind would show."""
         return {
-            path.name: (path.readlink() if path.is_symlink() else path.read_bytes(), owner(path))
-            for path in self.project.iterdir()
+            str(path.relative_to(self.project)): (content(path), owner(path))
+            for path in self.project.rglob("*")
             if path.name != ".compose-runbook.lock"
         }
+
+
+def content(path: Path):
+    if path.is_symlink():
+        return path.readlink()
+    return None if path.is_dir() else path.read_bytes()
 
 
 def owner(path: Path):
@@ -97,8 +103,8 @@ def owner(path: Path):
 
 
 def change(host, project, name):
-    """Two files that are there, and one that is created."""
-    paths = [str(project / file) for file in ("docker-compose.yml", ".env", "made.conf")]
+    """Two files that are there, and one that is created in a folder of a folder that are not."""
+    paths = [str(project / file) for file in ("docker-compose.yml", ".env", "conf/deep/made.conf")]
     compose, env, made = (state for state, _ in host.read(paths).values())
     writes = (
         FileWrite(compose, b"services: {web: {}}\n" * 40),

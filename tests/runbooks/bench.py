@@ -17,7 +17,7 @@ from rollback.commit import HostWriter
 from rollback.model import FileState
 from runbooks import events, run_model, runner, undo
 from runbooks.hostrun import HostRun
-from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
+from runbooks.plan_model import NOTHING_MADE, HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
 from runbooks.session import Session
 from tests.runbooks.fakes import fake_docker
 
@@ -55,12 +55,13 @@ class Bench:
             self.links[name], project.directory, name, run=run, who="eve@laptop", state_dir=project.state_dir
         )
 
-    def plan(self, *stages, gate=GATE, hooks=()):
+    def plan(self, *stages, gate=GATE, hooks=(), **first):
         """A plan: each stage is what it puts at the end of the Compose file. The first creates a file besides."""
-        made = (replace(self.host_plan(name, stages, gate), hooks=tuple(hooks)) for name in self.hosts)
+        made = (replace(self.host_plan(name, stages, gate, **first), hooks=tuple(hooks)) for name in self.hosts)
         return Plan("1", "staging", ("s",), tuple(made), "f", "k")
 
-    def host_plan(self, name, texts, gate):
+    def host_plan(self, name, texts, gate, *, makes=NOTHING_MADE, before_undo=(), images=()):
+        """`makes`, `before_undo` and `images` are the first stage's."""
         directory = self.hosts[name].project.directory
         uid, gid, now, made = os.getuid(), os.getgid(), BEFORE, []
         env = FileState(
@@ -78,9 +79,20 @@ class Bench:
                 files.append(PlannedFile(FileState(f"{directory}/made.conf", None), None, b"made"))
             made.append(
                 Stage(
-                    number, (StepPlan(f"step {number}", "conditions", "low", probes=probes),), gate,
+                    number,
+                    (
+                        StepPlan(
+                            f"step {number}", "conditions", "low", probes=probes,
+                            before_undo=before_undo if number == 1 else (), images=images if number == 1 else (),
+                        ),
+                    ),
+                    gate,
                     files=tuple(files), reads=(env,),
-                    restarts=(Restart("db", "why", True, 1.0, wait_s=5), Restart("web", "why", False, 1.0, wait_s=5)),
+                    restarts=(
+                        Restart("db", "why", True, 1.0, wait_s=5), Restart("web", "why", False, 1.0, wait_s=5),
+                        *(Restart(each, "new", False, 0.0, wait_s=5, created=True) for each in (makes.services if number == 1 else ())),
+                    ),
+                    made=makes if number == 1 else NOTHING_MADE,
                 )
             )  # fmt: skip
             now = after
@@ -110,7 +122,9 @@ class Bench:
 
     def rollback(self, run="run-2", **more):
         session = self.session(run)
-        what, plans = undo.survey(session, run=more.pop("of", None), to=more.pop("to", None))
+        what, plans = undo.survey(
+            session, run=more.pop("of", None), to=more.pop("to", None), later=more.pop("later", False)
+        )
         return undo.rollback(session, plans, what, self.emit, **more) if plans else (what, plans)
 
     def postdate(self, name, snapshot):

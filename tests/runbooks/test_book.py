@@ -15,7 +15,7 @@ from tests.runbooks.steps.material import live, services
 
 GOOD = """\
 name: A phase
-requires: [backups]
+requires: [earlier]
 gate: {window: 60s, interval: 5s}
 steps:
   - name: checks
@@ -35,13 +35,14 @@ steps:
 
 
 def read(folder: Path, text: str | bytes, name: str = "phase_7.yml") -> book.Phase:
+    (folder / "phase_earlier.yml").write_text("steps:\n  - step: conditions\n")
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return book.load("7", folder)
 
 
 def test_a_phase_is_read_as_it_is_written(tmp_path: Path) -> None:
     phase = read(tmp_path, GOOD)
-    assert (phase.name, phase.number, phase.path, phase.requires) == ("A phase", "7", "phase_7.yml", ("backups",))
+    assert (phase.name, phase.number, phase.path, phase.requires) == ("A phase", "7", "phase_7.yml", ("earlier",))
     assert [(step.name, step.kind, step.risk, step.line) for step in phase.steps] == [
         ("checks", "health_checks", "low", 5), ("edges", "conditions", "low", 10), ("pgbouncer", "pgbouncer", "medium", 14),
     ]  # fmt: skip
@@ -93,6 +94,8 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "text that is a number": (entry("vars: {interval: 5}"), "phase_7.yml:3: vars.interval: must be a text: how often an added check runs (write a text)"),
     "a duration that is none": (entry("vars: {interval: often}"), "phase_7.yml:3: vars.interval: 'often' is no duration (write 10s)"),
     "tags that are a word": (entry("tags: health"), "phase_7.yml:3: tags: must be a list (write tags: [a, b])"),
+    "requires what is not there": ("requires: [1]\nsteps:\n  - step: conditions\n", "phase_7.yml:1: requires: requires phase 1, which is not there (name an earlier phase)"),
+    "requires itself": ("name: x\nrequires: [7]\nsteps:\n  - step: conditions\n", "phase_7.yml:2: requires: requires itself (name an earlier phase)"),
     "requires that is a word": ("requires: x\nsteps:\n  - step: conditions\n", "phase_7.yml:1: requires: must be a list (write requires: [a, b])"),
     "a condition that is none": (entry("when: full moon"), "phase_7.yml:3: when: 'full moon' is no condition (write service NAME, image NAME or live, with not before it if need be)"),
     "a condition without its name": (entry("when: image"), "phase_7.yml:3: when: 'image' is no condition (write service NAME, image NAME or live, with not before it if need be)"),
@@ -121,7 +124,7 @@ def test_a_phase_that_is_not_there_is_refused_with_those_that_are(name: str, tmp
     read(tmp_path, GOOD)
     with pytest.raises(InputError) as caught:
         book.load(name, tmp_path)
-    assert str(caught.value) == f"--phase: no phase {name} (there are: 7)"
+    assert str(caught.value) == f"--phase: no phase {name} (there are: 7, earlier)"
 
 
 def chosen(tmp_path: Path, steps: tuple[str, ...] = (), tags: tuple[str, ...] = ()) -> list[str]:

@@ -53,6 +53,7 @@ BAD = {
     "a migration in a freeze": ("migrate --phase 1 --env frozen --inventory TMP --yes", 4,
                                 "shop-1, shop-2: it is frozen (stock-taking): the next time is Sun 9989-01-01 00:00 UTC (wait, or add --override"),
     "a hook with a typing error": ("plan --phase 1 --env hooked --inventory TMP", 1, "hooked.yml:6: hooks.before.1.timout: unknown key"),
+    "a patch of a phase whose requirement does not stand": ("plan --phase 2 --file TMP/compose.yml --patch", 4, "--patch: phase 2 requires phase 1 (Critical fixes), which would still change 3 things here: carry that out first"),
     "a patch with a secret": ("plan --phase 1 --file TMP/secret.yml --patch", 4, "the patch would carry a secret"),
 }  # fmt: skip
 GOOD = {
