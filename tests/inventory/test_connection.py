@@ -74,11 +74,16 @@ def test_an_endless_answer_is_refused_at_the_limit_and_not_at_the_end_of_memory(
         link.run('exec yes >&"$1"', to, limit=100_000)
 
 
-@pytest.mark.parametrize("program", ["sleep 30", "sleep 30; echo late", "sleep 30 & wait", "sleep 30 & echo early"])
+@pytest.mark.parametrize("program", ["sleep 30", "sleep 30; echo late", "sleep 30 & wait"])
 def test_a_program_that_takes_too_long_is_given_up(link: Link, program: str) -> None:
     with pytest.raises(HostFailed, match=r"took longer than 0\.3 s") as caught:
         link.run(program, timeout_s=0.3)
     assert caught.value.host == link.host.name and caught.value.code == 5
+
+
+def test_what_a_program_left_running_with_its_output_is_waited_for_and_given_up_where_that_is_asked(link: Link) -> None:
+    with pytest.raises(HostFailed, match=r"took longer than 0\.3 s"):
+        link.run("sleep 30 & echo early", timeout_s=0.3, alone=True)
 
 
 @pytest.mark.parametrize("program", [("echo\0",), ("echo", "a\0b")])
