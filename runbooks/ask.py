@@ -11,7 +11,7 @@ from inventory.errors import HostFailed
 from inventory.link import Link
 from inventory.replies import count
 from runbooks.compose.model import Stack
-from runbooks.model import Answer, Container, Facts, Question
+from runbooks.model import HOST, Answer, Container, Facts, Question
 from runbooks.programs import Part, answers, program
 
 LANES = 8
@@ -35,9 +35,9 @@ def ask(link: Link, stack: Stack, facts: Facts, questions: Iterable[Question]) -
     found = {
         key: Answer(None, no_container(stack, question.service), 0.0)
         for key, question in chosen.items()
-        if where[key] is None
+        if where[key] is None and question.service != HOST
     }
-    asked = [(question, container) for key, question in chosen.items() if (container := where[key]) is not None]
+    asked = [(question, where[key]) for key, question in chosen.items() if key not in found]
     found |= _exchange(link, asked)
     return replace(facts, answers={**facts.answers, **found})
 
@@ -53,7 +53,7 @@ def target(facts: Facts, service: str) -> Container | None:
     return next((each for each in members if each.state == "running" and not each.one_off), None)
 
 
-def _exchange(link: Link, asked: Sequence[tuple[Question, Container]]) -> dict[str, Answer]:
+def _exchange(link: Link, asked: Sequence[tuple[Question, Container | None]]) -> dict[str, Answer]:
     if not asked:
         return {}
     lanes = min(LANES, len(asked))
@@ -74,9 +74,9 @@ def _exchange(link: Link, asked: Sequence[tuple[Question, Container]]) -> dict[s
     return {question.key: answer(question, parts.get(str(number))) for number, (question, _) in enumerate(asked)}
 
 
-def line(question: Question, container: Container) -> str:
+def line(question: Question, container: Container | None) -> str:
     """A question as the program reads it. Raises ValueError for a variable's name that the program could trip over."""
-    words = [f"{question.timeout_s:g}", _word(container.id), str(len(question.environment))]
+    words = [f"{question.timeout_s:g}", _word(container.id if container else ""), str(len(question.environment))]
     for name, value in question.environment.items():
         if not _NAME.match(name):
             raise ValueError(f"{name} cannot be a variable of a question")

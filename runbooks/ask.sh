@@ -1,4 +1,5 @@
-# Runs the questions of a survey inside containers, several at a time, each with a time limit and bounded output.
+# Runs the questions of a survey inside containers, several at a time, each with a time limit and bounded output. One
+# without a container is asked of the host itself.
 #   sh -c PROGRAM sh LANES OUTPUT_LIMIT
 # Standard input: one question a line, words in base64, `-` for an empty one, parted by blanks:
 #   TIMEOUT CONTAINER COUNT [NAME VALUE]{COUNT} WORD...
@@ -35,10 +36,11 @@ question() ( # NUMBER TIMEOUT CONTAINER COUNT [NAME VALUE]... WORD...
         last=$((last + 1))
     done
     shift "$last"
-    begin=$(clock)
     # shellcheck disable=SC2086 # names of variables hold no blanks
+    [ -z "$container" ] || set -- "$docker" exec $names "$container" "$@"
+    begin=$(clock)
     {
-        timeout -s KILL "$limit" "$docker" exec $names "$container" "$@" </dev/null 2>&1
+        timeout -s KILL "$limit" "$@" </dev/null 2>&1
         echo $? >"$tmp/$number.exit"
     } | { head -c "$most"; cat >/dev/null; } >"$tmp/$number.out"
     echo $(($(clock) - begin)) >"$tmp/$number.took"

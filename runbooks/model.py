@@ -13,6 +13,10 @@ Risk = Literal["low", "medium", "high"]
 Proof = Literal["proven", "unproven", "not needed"]
 
 
+HOST = ""
+"""In place of a service's name: a question to the host itself, by a program of the engine that only reads."""
+
+
 @dataclass(frozen=True)
 class Question:
     """Something only a live container can answer: the exit code and output of a program inside it.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from checks.model import Probe, Sample
-from checks.probes import command, container, files, http, pgbouncer, postgres, redis, tcp
+from checks.probes import command, container, files, http, limits, pgbouncer, postgres, redis, tcp
 from checks.probes.kind import IN_SERVICE, Answer, Judgement, Kind
 from inventory.errors import HostFailed, InputError, RunbookError, Unreachable
 from inventory.link import Link
@@ -21,6 +21,7 @@ KINDS: Mapping[str, Kind] = {
     "container": container.KIND,
     "files": files.KIND,
     "http": http.KIND,
+    "limits": limits.KIND,
     "pgbouncer": pgbouncer.KIND,
     "postgres": postgres.KIND,
     "redis": redis.KIND,

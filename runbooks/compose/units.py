@@ -39,6 +39,15 @@ def seconds(text: str) -> float | None:
     return sign * round(total, 9) if text else None
 
 
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp])?i?b?", re.IGNORECASE)
+
+
+def size(text: str) -> int | None:
+    """Bytes in a notation such as `512M`, `1.5gb` or `1073741824`, by powers of 1024 as Compose has it; None for none."""
+    found = _SIZE.fullmatch(text.strip())
+    return None if found is None else int(float(found[1]) * 1024 ** " kmgtp".index((found[2] or " ").lower()))
+
+
 def boolean(value: Any) -> bool | None:
     """A boolean, or one that came out of a variable as text; None for what is neither."""
     if isinstance(value, bool):
