@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from inventory.errors import Drift, HostFailed, InputError, Locked, Refused, RunbookError
-from inventory.link import Link, Reply
+from inventory.link import Call, Link, Reply
 from inventory.replies import count
 from rollback import journal as chain
 from rollback import records
@@ -56,6 +56,23 @@ class HostWriter:
         self._named = state_dir
         self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
         self._project_name = project_name
+        self._queued: list[tuple[str, bytes]] = []
+        self._heard: dict[str, Reply] = {}
+        self.prepared = False
+
+    def opening(self) -> list[Call]:
+        """What `prepare` and `recover` ask, to go ahead of another exchange; its replies are for `heard`."""
+        if self.link.host.become:
+            return []  # the state folder may have to be made first
+        return [self._as_call("prepare"), self._as_call("recover")]
+
+    def heard(self, replies: Sequence[Reply]) -> bool:
+        """Lets `prepare` and `recover` use these replies instead of asking. False where they say that files may have
+        changed after them, or anything but that all is well: then both ask anew."""
+        well = len(replies) == 2 and all(reply.exit == DONE for reply in replies)
+        if well:
+            self._heard = dict(zip(("prepare", "recover"), replies, strict=True))
+        return well and replies[1].text.split() == ["whole"]
 
     def prepare(self) -> Prepared:
         """Makes the state folder where it is missing. Raises Refused when none can be made or the project is not there."""
@@ -81,11 +98,15 @@ class HostWriter:
             raise HostFailed(
                 "its answer cannot be understood", host=self._host, mend="see that /bin/sh and coreutils work there"
             )
+        self.prepared = True
         return Prepared(self.state_dir, seconds, kib, head, found.get("pending") or None, warning)
 
-    def lock(self) -> None:
-        """Takes the host's lock for this run. Raises Locked, naming who holds it since when."""
-        self._call("lock")
+    def lock(self, *, wait: bool = True) -> None:
+        """Takes the host's lock for this run. Raises Locked, naming who holds it since when.
+
+        Without `wait` it is taken in the exchange of the next call, which then raises Locked and does nothing else.
+        """
+        self._ask("lock", b"0\n", wait)
 
     def renew(self) -> None:
         """The heartbeat. Raises Locked when the lock is another's or gone."""
@@ -199,10 +220,11 @@ class HostWriter:
         first, _, rest = self._call("last").text.partition("\n")
         return first.strip(), rest.strip()
 
-    def note(self, kind: str, data: Mapping[str, object], about: str = "-") -> str:
-        """Adds an event to the journal and returns its new head."""
+    def note(self, kind: str, data: Mapping[str, object], about: str = "-", *, wait: bool = True) -> str:
+        """Adds an event to the journal and returns its new head; without `wait` in the exchange of the next call, and
+        then nobody hears whether it could be written."""
         header = records.packed([records.word(kind, "kind"), records.word(about, "id"), json.dumps(dict(data))])
-        return records.lines(self._call("note", header).text).get("head", "")
+        return self._ask("note", header, wait)
 
     def journal(self) -> tuple[Event, ...]:
         """The events of the journal, oldest first. Raises Refused when its chain is broken."""
@@ -220,13 +242,41 @@ class HostWriter:
     def _host(self) -> str:
         return self.link.host.name
 
-    def _call(self, verb: str, data: bytes = b"0\n", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
+    def _ask(self, verb: str, data: bytes, wait: bool) -> str:
+        """Calls now, or with the next call. Returns the journal's head where the answer has it."""
+        if wait:
+            return records.lines(self._call(verb, data).text).get("head", "")
+        self._queued.append((verb, data))
+        return ""
+
+    def _as_call(self, verb: str, data: bytes = b"0\n") -> Call:
         words = (verb, self.state_dir, self.project_dir, self.run, self.who)
-        reply = self.link.run(program(), *words, data=data, timeout_s=timeout_s, become=self.link.host.become)
+        return Call(program(), words, data, self.link.host.become)
+
+    def _exchange(self, verb: str, data: bytes, timeout_s: float) -> Reply:
+        """One exchange: what was put off, then this. Raises Locked when the lock that was to be taken is another's."""
+        if verb in self._heard:
+            return self._heard.pop(verb)
+        last, queued = self._as_call(verb, data), []
+        if verb != "renew":  # the heartbeat is of another thread, and comes when it wants
+            queued, self._queued = self._queued, []
+        if not queued:
+            return self.link.run(last.program, *last.args, data=data, timeout_s=timeout_s, become=last.become)
+        *before, reply = self.link.together([*(self._as_call(*each) for each in queued), last], timeout_s=timeout_s)
+        for (earlier, _), found in zip(queued, before, strict=True):
+            if earlier == "lock" and found.exit != DONE:
+                raise self._failed(found)
+        return reply
+
+    def _call(self, verb: str, data: bytes = b"0\n", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
+        reply = self._exchange(verb, data, timeout_s)
         if reply.exit == DONE or reply.exit in allow:
             return reply
+        raise self._failed(reply)
+
+    def _failed(self, reply: Reply) -> RunbookError:
         said = reply.text.strip().splitlines()
-        raise self._error(reply.exit, said[-1] if said else reply.err.decode("utf-8", "replace").strip()[-300:])
+        return self._error(reply.exit, said[-1] if said else reply.err.decode("utf-8", "replace").strip()[-300:])
 
     def _error(self, code: int, said: str) -> RunbookError:
         if code == DRIFT:

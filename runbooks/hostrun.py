@@ -137,6 +137,8 @@ class HostRun:
 
     def give_back_images(self, snapshot: Snapshot) -> None:
         """Lets each image name mean again what ran before the transaction, and says which had moved on."""
+        if not snapshot.images:
+            return
         lines = "".join(f"{service} {image}\n" for service, image in snapshot.images.items())
         reply = self.link.run(RETAG, self.plan.compose.name, data=lines.encode(), become=self.link.host.become)
         for line in reply.text.splitlines():

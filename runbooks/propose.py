@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from inventory import fleet, hooks
@@ -29,26 +29,32 @@ from runbooks.trial import trial
 
 LOCAL = "files"
 """What stands for host and environment where local files are planned."""
+Opening = Callable[[str, Link], Link]
 ROUNDS = 4
 """Exchanges of questions at most: a step may ask about what an earlier one changes, and phases are short."""
 
 
-def live(session: Session, phase: Phase, emit: Sink) -> Plan:
-    """The plan of every host of the session that can be planned; the others drop out of it with why."""
-    results = fleet.each(
-        session.links,
-        lambda name: of_host(session.links[name], session.host(name), phase, session.mask, emit),
-        limit=session.forks,
-    )
+def live(session: Session, phase: Phase, emit: Sink, opening: Opening | None = None) -> Plan:
+    """The plan of every host of the session that can be planned; the others drop out of it with why.
+
+    `opening` gives the link on which a host is first read.
+    """
+
+    def one(name: str) -> HostPlan:
+        link = session.links[name]
+        first = opening(name, link) if opening else link
+        return of_host(link, session.host(name), phase, session.mask, emit, first)
+
+    results = fleet.each(session.links, one, limit=session.forks)
     session.drop({name: result.error for name, result in results.items() if result.error})
     return plan.make(phase, session.inventory.environment, [each.value for each in results.values() if each.value])
 
 
-def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink) -> HostPlan:
+def of_host(link: Link, host: Host, phase: Phase, mask: Mask, emit: Sink, first: Link | None = None) -> HostPlan:
     """One host's plan. Raises RunbookError with the host's name where it cannot be made."""
     engine = applying.asks_engine(phase.steps)
     try:
-        found = survey(link, host, mask, engine=engine)
+        found = survey(first or link, host, mask, engine=engine)
         asked = link if engine else None
         unmet = tuple(requires.unmet(phase, lambda required: walked(asked, required, found, host)[0]))
         made, facts = walked(asked, phase, found, host)

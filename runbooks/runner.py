@@ -84,7 +84,8 @@ def enter(run: Run, host: HostRun) -> None:
     error = run.closed(host.name)
     if error is not None:
         raise error
-    host.writer.lock()
+    # Where nothing comes between, the lock is taken in the exchange of the first write.
+    host.writer.lock(wait=bool(host.plan.hooks or run.options.override))
     if run.options.override:
         host.writer.note("override", {"reason": run.options.override, "who": run.who})
 
@@ -269,7 +270,8 @@ def show_symptoms(run: Run, hosts: Sequence[HostRun], stage: Stage) -> None:
 def journal_gate(host: HostRun, stage: Stage, verdict: Verdict) -> None:
     """Puts a gate's verdict into the host's journal; a host that cannot be told now loses nothing else."""
     try:
-        host.writer.note("gate", {"steps": names(stage), "outcome": verdict.outcome, "reason": verdict.reason})
+        said = {"steps": names(stage), "outcome": verdict.outcome, "reason": verdict.reason}
+        host.writer.note("gate", said, wait=False)
     except RunbookError:
         return
 

@@ -49,11 +49,13 @@ def survey(
 
     def read(name: str) -> list[Snapshot]:
         writer = session.writer(name)
+        if calls := writer.opening():
+            writer.heard(session.links[name].together(calls))
         writer.prepare()
         writer.recover()
         return applied(writer.snapshots())
 
-    results = fleet.each(session.links, read)
+    results = fleet.each(session.links, read, limit=session.forks)
     session.drop({name: result.error for name, result in results.items() if result.error})
     standing = {name: result.value or [] for name, result in results.items() if not result.error}
     every = [snapshot for found in standing.values() for snapshot in found]
@@ -113,12 +115,16 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
     runs = {name: host_run(session, plan, emit) for name, plan in by_name.items()}
     errors: dict[str, RunbookError] = {}
     measured = True
-    locked = fleet.each(runs, lambda name: runs[name].writer.lock())
+    # The undo of one snapshot sees for itself, before it writes, that nothing was changed: then the lock goes with it.
+    at_once = {name for name, plan in by_name.items() if len(plan.snapshots) == 1 and not force}
+    locked = fleet.each(runs, lambda name: runs[name].writer.lock(wait=name not in at_once), limit=session.forks)
     errors |= {name: result.error for name, result in locked.items() if result.error}
     ready = [name for name in runs if name not in errors]
     try:
         with heartbeat([runs[name] for name in ready]):
-            results = fleet.each(ready, lambda name: undo_host(runs[name], by_name[name], emit, force=force))
+            results = fleet.each(
+                ready, lambda name: undo_host(runs[name], by_name[name], emit, force=force), limit=session.forks
+            )
             errors |= {name: result.error for name, result in results.items() if result.error}
             back = [name for name in ready if name not in errors]
             well = {name: bool(results[name].value) for name in back}
@@ -141,7 +147,7 @@ def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:
 def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) -> bool:
     """Puts the files back snapshot by snapshot, then the images, then brings each service up once."""
     begin = time.monotonic()
-    if not force:
+    if not force and len(plan.snapshots) > 1:
         unchanged(host, plan)
         unmaking.ready(host.link, host.plan.compose.name, plan.snapshots)
     for snapshot in plan.snapshots:
@@ -175,8 +181,10 @@ def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.
     """Watches the services that were brought up. Returns the hosts that are not well, as at least one of their probes
     failed, and whether enough could be measured to say so."""
     probes = {host.name: back_again(host.plan.images, plans[host.name].restarts) for host in hosts}
+    if not any(probes.values()):
+        return {}, True
     verdict = gating.watch(hosts, probes, GATE, emit, steps=("rollback",), side="undo")
-    measured = verdict.outcome != "inconclusive" or not any(probes.values())
+    measured = verdict.outcome != "inconclusive"
     return {result.host: False for result in verdict.results if result.failed}, measured
 
 

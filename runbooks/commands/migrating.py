@@ -9,10 +9,12 @@ from threading import Event as Flag
 from typing import Any
 
 from checks.evidence import Store
-from inventory import fleet, receivers
+from inventory import receivers
 from inventory.errors import InputError, Refused
+from inventory.link import Link, Reply
 from runbooks import batches, events, heeding, interrupt, propose, run_model, runner, screen, session
 from runbooks import plan as plans
+from runbooks.ahead import Ahead
 from runbooks.commands import options, planning
 from runbooks.commands.choice import Choice, exit_code
 from runbooks.hostrun import HostRun
@@ -63,9 +65,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         emit = events.fan_out(collector, shown)
         heeded(opened)
         within_windows(opened, how, emit)
-        if not how.check:
-            recover(opened, emit)
-        plan = propose.live(opened, phase, emit)
+        plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit))
         if wanted is not None:
             same_as(wanted, plan)
         out.show(*screen.plan_view(plan, out.mask, diff=how.diff))
@@ -129,8 +129,8 @@ def warn_of_windows(opened: Session, plan: Plan, sizes: Sequence[str], emit: eve
             emit(events.Noted(host=name, text=text, attention=True))
 
 
-def recover(opened: Session, emit: events.Sink) -> None:
-    """Mends what an interrupted run left, on every host, before anything is read."""
+def mending(opened: Session, emit: events.Sink) -> propose.Opening:
+    """Mends what an interrupted run left on a host before anything is read there, in the exchange that reads."""
 
     def mend(name: str) -> None:
         writer = opened.writer(name)
@@ -140,8 +140,21 @@ def recover(opened: Session, emit: events.Sink) -> None:
         for line in writer.recover():
             emit(events.Noted(host=name, text=f"an interrupted run was mended: {line}", attention=True))
 
-    results = fleet.each(opened.links, mend, limit=opened.forks)
-    opened.drop({name: result.error for name, result in results.items() if result.error})
+    def opening(name: str, link: Link) -> Link:
+        writer = opened.writer(name)
+        calls = writer.opening()
+        if not calls:
+            mend(name)
+            return link
+
+        def hear(replies: Sequence[Reply]) -> bool:
+            whole = writer.heard(replies)
+            mend(name)
+            return whole
+
+        return Ahead(link, calls, hear)  # type: ignore[return-value]
+
+    return opening
 
 
 def same_as(wanted: Mapping[str, Any], plan: Plan) -> None:
@@ -200,7 +213,7 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
         for host in plan.hosts
     }
     for host in hosts.values():
-        if host.plan.changed:
+        if host.plan.changed and not host.writer.prepared:
             host.writer.prepare()
     warn_of_windows(opened, plan, settings.serial, emit)
     return run_model.Run(
