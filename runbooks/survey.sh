@@ -33,13 +33,13 @@ send_file() { # PATH
     elif ! inside "$1"; then status=outside
     elif [ ! -f "$1" ]; then status=special
     elif ! head -c 2097153 "$1" >"$tmp/data" 2>/dev/null; then status=unreadable
-    elif [ "$(wc -c <"$tmp/data")" -gt 2097152 ]; then status=large
+    else size=$(($(wc -c <"$tmp/data"))) && [ "$size" -le 2097152 ] || status=large
     fi
     if [ $status != ok ]; then
         printf 'file %s 0 0 0 0 %s\n\n' $status "$1"
         return
     fi
-    printf 'file ok %s %s %s\n' "$(stat -L -c '%a %u %g' "$1")" "$(wc -c <"$tmp/data" | tr -d ' ')" "$1"
+    printf 'file ok %s %s %s\n' "$(stat -L -c '%a %u %g' "$1")" "$size" "$1"
     cat "$tmp/data"
     echo
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ SLACK_S = 10.0
 OUTPUT_LIMIT = 4096
 _FRAME = re.compile(r"([0-9]{1,9}) ([0-9]{1,3}) ([0-9]{1,12}) ([A-Za-z0-9+/=]*)\Z")
 
-# Each line of standard input is one probe: its time limit, then its words, each in base64. All run at once; an answer
+# Each line of standard input is one probe: its time limit, and its words as a shell quotes them, in base64. All run at once; an answer
 # is "number exit-code milliseconds base64-of-output".
 #
 # The containers are looked up once for all ($1: the project, empty when no probe is asked in one). Who did not answer in
@@ -44,14 +45,9 @@ if [ -n "$1" ]; then
     export RUNBOOK_RUNNING
 fi
 one() {
-    limit=$2 number=$1; shift 2
-    line=
-    for word in "$@"; do
-        [ "$word" = _ ] && word= || word=$(printf %s "$word" | base64 -d; printf x)
-        line="$line '$(printf %s "${word%x}" | sed "s/'/'\\\\''/g"; printf x)"
-        line="${line%x}'"
-    done
-    eval "set -- $line"
+    limit=$2 number=$1
+    words=$(printf %s "$3" | base64 -d; printf x)
+    eval "set -- ${words%x}"
     for time in first second; do
         begin=$(date +%s%N)
         out=$(timeout "$limit" "$@" 2>&1 </dev/null); code=$?
@@ -59,11 +55,11 @@ one() {
     done
     end=$(date +%s%N)
     case $begin$end in *N*) took=0 ;; *) took=$(( (end - begin) / 1000000 )) ;; esac
-    printf '%s %s %s %s\n' "$number" "$code" "$took" "$(printf %s "$out" | tail -c 4096 | base64 | tr -d '\n')"
+    printf '%s %s %s %s\n' "$number" "$code" "$took" "${out:+$(printf %s "$out" | tail -c 4096 | base64 | tr -d '\n')}"
 }
 number=0
 while read -r line; do
-    # shellcheck disable=SC2086 # base64 words hold no blanks
+    # shellcheck disable=SC2086 # base64 holds no blanks
     one "$number" $line &
     number=$((number + 1))
 done
@@ -120,7 +116,7 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
         words_of[probe.name] = words = make(probe, project)
         # Probes that ask the same are asked once.
         asked[words] = max(asked.get(words, 0.0), probe.timeout_s)
-    lines = [" ".join([f"{timeout_s:g}", *map(_word, words)]) for words, timeout_s in asked.items()]
+    lines = [f"{timeout_s:g} {_quoted(words)}" for words, timeout_s in asked.items()]
     limit = 2 * max(asked.values()) + SLACK_S
     looked_up = project if any(IN_SERVICE in words for words in asked) else ""
     data = "".join(f"{line}\n" for line in lines).encode()
@@ -141,8 +137,8 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
     return {probe.name: judged(probe) for probe in probes}
 
 
-def _word(word: str) -> str:
-    return base64.b64encode(word.encode()).decode() or "_"
+def _quoted(words: Sequence[str]) -> str:
+    return base64.b64encode(shlex.join(words).encode("utf-8", "surrogateescape")).decode()
 
 
 def _answers(text: str) -> dict[int, Answer]:
