@@ -1,6 +1,6 @@
 """How long planning takes: a 400-line file in process, 2,000 and 20,000 lines, and start-up beside a bare `invoke --list`.
 
-`python -m benchmarks.planning`
+`./inv bench --subject planning`
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runbooks import book, draft
 from runbooks.model import NO_FACTS
+from runbooks.output import Output
 from runbooks.survey_files import file_stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,23 +72,20 @@ def program_s(words: list[str], folder: Path, times: int = 7) -> float:
     return median_s(lambda: subprocess.run(words, cwd=folder, capture_output=True, check=False), times)
 
 
-def main() -> None:
-    """Measures and prints."""
+def bench(out: Output) -> int:
+    """Measures and shows. Returns the exit code."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         short, middle, long = plan_s(folder, 400, 21), plan_s(folder, 2000, 5), plan_s(folder, 20000, 1)
-        print(
+        out.show(
             f"plan in process: 400 lines {short * 1000:.1f} ms, 2,000 lines {middle * 1000:.0f} ms, 20,000 lines {long:.2f} s"
         )
-        print(f"a line of 20,000 takes {long / middle / 10:.2f} times what one of 2,000 takes (1.00 is linear)")
+        out.show(f"a line of 20,000 takes {long / middle / 10:.2f} times what one of 2,000 takes (1.00 is linear)")
         (folder / "tasks.py").write_text("from invoke import task\n\n@task\ndef nothing(c):\n    '''Does nothing.'''\n")
         invoke = [sys.executable, "-m", "invoke"]
         bare = program_s([*invoke, "--list"], folder)
         listed = program_s([str(ROOT / "inv"), "--list"], folder)
         planned = program_s([str(ROOT / "inv"), "plan", "--phase", "1", "--file", "compose-400.yml"], folder)
-        print(f"bare invoke --list {bare * 1000:.0f} ms; ./inv --list {listed / bare:.2f} times that; "
+        out.show(f"bare invoke --list {bare * 1000:.0f} ms; ./inv --list {listed / bare:.2f} times that; "
               f"plan --file of 400 lines {planned / bare:.2f} times")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from invoke.context import Context
 from invoke.tasks import task
 
 from cli.finish import finish
-from runbooks.commands.options import about, number
+from runbooks.commands.options import about, number, split
 
 
 @task(name="up", auto_shortflags=False, help=about("no-start"))
@@ -54,12 +56,15 @@ def demo(_context: Context, json: bool = False, colds: str = "1", scale: str = "
     )
 
 
-@task(auto_shortflags=False, help=about("json"))
-def bench(_context: Context, json: bool = False) -> None:
-    """Measure phase 1 on practice hosts side by side with the same done by hand: ratios and counts."""
-    from benchmarks import phase_1
+@task(iterable=["tools"], auto_shortflags=False, help=about(
+    "subject", "hosts", "turns", "latency", "forks", "servers", "tools", "picture", "json"))  # fmt: skip
+def bench(_context: Context, subject: str = "fleet", hosts: str = "20", turns: str = "3", latency: str = "0ms", forks: str = "20",
+          servers: str = "0", tools: Iterable[str] | None = None, picture: str = "", json: bool = False) -> None:  # fmt: skip
+    """Measure a fleet side by side with other tools, phase 1 with the same by hand, or planning: ratios and counts."""
+    from benchmarks import subjects
 
-    finish(phase_1.bench, as_json=json)
+    given = {"hosts": hosts, "turns": turns, "latency": latency, "forks": forks, "servers": servers, "picture": picture}
+    finish(lambda out: subjects.bench(out, subject, given, split(tools)), as_json=json)
 
 
 @task(auto_shortflags=False, help=about("fast", "lint", "select"))
