@@ -12,7 +12,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
     "": (
         running.plan, running.migrate, running.rollback,
         looking.status, looking.history, looking.health, looking.notify, looking.unlock,
-        practice.demo, practice.bench, attacking.fuzz, attacking.mutate, practice.test, practice.lint, practice.lock,
+        practice.demo, practice.bench, practice.proof, attacking.fuzz, attacking.mutate, practice.test, practice.lint, practice.lock,
     ),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),
     "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_down),

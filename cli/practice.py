@@ -1,4 +1,4 @@
-"""`lab.*`, `demo`, `bench`, `test` and `lint`: practice hosts, and what shows that all this works."""
+"""`lab.*`, `demo`, `bench`, `proof`, `test` and `lint`: practice hosts, and what shows that all this works."""
 
 from __future__ import annotations
 
@@ -65,6 +65,18 @@ def bench(_context: Context, subject: str = "fleet", hosts: str = "20", turns: s
 
     given = {"hosts": hosts, "turns": turns, "latency": latency, "forks": forks, "servers": servers, "picture": picture}
     finish(lambda out: subjects.bench(out, subject, given, split(tools)), as_json=json)
+
+
+@task(iterable=["only"], auto_shortflags=False, help=about("full", "only", "workers", "json"))
+def proof(_context: Context, full: bool = False, only: Iterable[str] | None = None, workers: str = "2", json: bool = False
+          ) -> None:  # fmt: skip
+    """Strike the tool everywhere and show that every host is whole afterwards: faults injected, files lost, time to repair."""
+    from lab.proof import prove
+
+    finish(
+        lambda out: prove.proof(out, full=full, parts=split(only), workers=int(number("--workers", workers))),
+        as_json=json,
+    )
 
 
 @task(auto_shortflags=False, help=about("fast", "lint", "select"))

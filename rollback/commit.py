@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -55,7 +55,7 @@ class HostWriter:
         self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
         self._named = state_dir
         self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
-        self._project_name = project_name
+        self.project_name = project_name
         self._queued: list[tuple[str, bytes]] = []
         self._heard: dict[str, Reply] = {}
         self.prepared = False
@@ -84,7 +84,7 @@ class HostWriter:
             home = self.link.run(
                 'printf %s "${XDG_STATE_HOME:-$HOME/.local/state}"', become=self.link.host.become
             ).text.strip()
-            self.state_dir = f"{home}/compose-runbook/{self._project_name}"
+            self.state_dir = f"{home}/compose-runbook/{self.project_name}"
             warning = f"snapshots are kept in {self.state_dir}, where other accounts of the host do not see them"
             reply = self._call("prepare", allow=(NO_STATE,))
         if reply.exit == NO_STATE:
@@ -112,17 +112,18 @@ class HostWriter:
         """The heartbeat. Raises Locked when the lock is another's or gone."""
         self._call("renew")
 
-    def release(self) -> None:
-        """Gives the lock back, if this run holds it."""
-        self._call("release")
+    def release(self) -> str:
+        """Gives the lock back, if this run holds it. Returns the journal's head as the run leaves it."""
+        return records.lines(self._call("release").text).get("head", "")
 
     def owner(self) -> Owner | None:
         """Who holds the lock."""
         return self._owner(self._call("owner").text)
 
-    def unlock(self) -> str:
-        """Breaks the lock, whoever holds it; says what it found."""
-        return self._call("unlock").text.strip().removeprefix("released ")
+    def unlock(self, run: str = "") -> str:
+        """Breaks the lock of a run, or whoever holds it; says what it found. Raises Locked when another run holds it now."""
+        header = records.packed([records.word(run, "run")] if run else [])
+        return self._call("unlock", header).text.strip().removeprefix("released ")
 
     def read(self, paths: Sequence[str]) -> dict[str, tuple[FileState, bytes | None]]:
         """The state and bytes of files on the host (bytes None: absent)."""
@@ -132,10 +133,14 @@ class HostWriter:
             raise HostFailed("its answer to a read is not about all that was asked for", host=self._host, mend="repeat")
         return {path: found[path] for path in paths}
 
-    def commit(self, transaction: Transaction) -> Snapshot:
-        """Writes all files of a transaction or none, keeping a snapshot. Raises Drift, Locked or Refused before writing."""
+    def commit(self, transaction: Transaction, keep: Callable[[Snapshot], None] = lambda _snapshot: None) -> Snapshot:
+        """Writes all files of a transaction or none, keeping a snapshot. Raises Drift, Locked or Refused before writing.
+
+        `keep` is given the snapshot before anything is written, for a copy elsewhere.
+        """
         transaction = self._owned(transaction)
         snapshot = records.snapshot_of(transaction)
+        keep(snapshot)
         sources = {write.before.path: write.data for write in transaction.writes}
         self._write(snapshot, transaction.reads, sources)
         return snapshot
@@ -161,12 +166,22 @@ class HostWriter:
         """
         present = {state.path: state for state in snapshot.after}
         if force:
-            present = {path: found for path, (found, _) in self.read(list(present)).items()}
+            found = {path: state for path, (state, _) in self.read(list(present)).items()}
+            for path, state in found.items():
+                if state.link != present[path].link:
+                    raise Refused(
+                        f"{path} is another link now, or no longer one"
+                        if present[path].link
+                        else f"{path} is a link now",
+                        host=self._host,
+                        mend="put what was there in its place (the link is not followed), then repeat",
+                    )
+            present = found
         undone = Snapshot(
             id=f"{self.run}-undo-{snapshot.id}"[-100:],
             run=self.run,
             step=snapshot.step,
-            at="",
+            at=records.now(),
             project_dir=snapshot.project_dir,
             before=tuple(present[state.path] for state in snapshot.before),
             after=snapshot.before,
@@ -198,14 +213,27 @@ class HostWriter:
         self._call("commit", records.packed(header, b"".join(blobs)), timeout_s=120)
 
     def recover(self) -> tuple[str, ...]:
-        """Finishes or reverts what an interruption left, and says so, a line each; empty when all was whole."""
+        """Finishes or reverts what an interruption left, and says so, a line each; empty when all was whole.
+
+        Also says how the commands ended whose end nobody was told. Raises Refused while one of them still runs.
+        """
         lines = self._call("recover", timeout_s=120).text.splitlines()
+        running = [line.removeprefix("command running: ") for line in lines if line.startswith("command running: ")]
+        if running:
+            raise Refused(
+                f"a command of an earlier run still runs: {running[0]}",
+                host=self._host,
+                mend="it goes on by itself: wait for its end (./inv status shows it), then repeat",
+            )
         return tuple(line for line in lines if line != "whole" and not line.startswith("head "))
 
-    def execute(self, argv: Sequence[str], timeout_s: float) -> Reply:
-        """Runs a command in the project folder, journalled; it goes on when the link is lost."""
+    def execute(self, argv: Sequence[str], timeout_s: float, about: str = "") -> Reply:
+        """Runs a command in the project folder, journalled; it goes on when the link is lost.
+
+        `about` is what the command is, in a few words, for whoever has to know how it ended.
+        """
         data = json.dumps({"argv": list(argv)})
-        header = records.packed([data, *(records.path(word) for word in argv)])
+        header = records.packed([data, records.path(about or argv[0]), *(records.path(word) for word in argv)])
         reply = self._call("execute", header, timeout_s=timeout_s)
         text, _, code = reply.out.rstrip(b"\n").rpartition(b"\nexit ")
         ended = count(code.decode("ascii", "replace"))
@@ -216,7 +244,10 @@ class HostWriter:
         return Reply(ended, text, b"", reply.seconds)
 
     def last_command(self) -> tuple[str, str]:
-        """How the last executed command ended (`exit N`, `running` or `none`) and its words."""
+        """How the last executed command ended (`exit N`, `running`, `lost` or `none`) and what it was.
+
+        `lost`: it was killed, or the host went down.
+        """
         first, _, rest = self._call("last").text.partition("\n")
         return first.strip(), rest.strip()
 

@@ -14,7 +14,12 @@ refuse() { code=$1; shift; say "$*"; rm -f "${payload:-}" "${header:-}"; exit "$
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 flush() { sync "$1" 2>/dev/null || sync; }
 has_bytes() { [ "$(($(wc -c <"$1")))" = "$2" ]; }
-sum_of() { set -- "$(sha256sum <"$1")" && printf '%s' "${1%% *}"; }
+sum_of() { set -- "$(sha256sum <"$1")" && [ -n "$1" ] && printf '%s' "${1%% *}"; }
+# One at a time: an open folder that is locked while a function runs, and free again whatever kills it. Where there is no
+# flock two operators at the very same instant are the only ones who could notice.
+alone() { (flock 9 2>/dev/null; shift; "$@") 9<"$1"; }
+line_break='
+'
 
 receive() {
     payload=$state/tmp/payload.$$ header=$state/tmp/header.$$
@@ -33,106 +38,152 @@ done_with_data() { rm -f "$payload" "$header"; }
 # --- the journal: each line holds the hash of the line before ------------------------------------------------------
 head_of_journal() { # fails rather than chain the next line to something that is not the last one
     if [ ! -s "$journal" ]; then printf '%064d' 0; return; fi
-    last=$(tail -n 1 "$journal") && [ -n "$last" ] && set -- "$(printf '%s\n' "$last" | sha256sum)" && [ -n "$1" ] && printf '%s' "${1%% *}"
+    lines=$(wc -l <"$journal") && [ -n "$lines" ] || return 1
+    if [ "$((lines))" = 0 ]; then printf '%064d' 0; return; fi
+    last=$(sed -n "$((lines))p" "$journal") && [ -n "$last" ] && set -- "$(printf '%s\n' "$last" | sha256sum)" && [ -n "$1" ] && printf '%s' "${1%% *}"
 }
 record() { # KIND ID DATA
     [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
-    previous=$(head_of_journal) || return 1
+    alone "$state" append "$@"
+}
+append() {
+    mend_journal >/dev/null && previous=$(head_of_journal) || return 1
     printf '{"previous":"%s","at":"%s","kind":"%s","run":"%s","id":"%s","who":"%s","data":%s}\n' \
         "$previous" "$(now)" "$1" "$run" "$2" "$who" "$3" >"$state/tmp/line.$$" || return 1
     cat "$state/tmp/line.$$" >>"$journal" && flush "$journal" && rm -f "$state/tmp/line.$$"
 }
-mend_journal() { # a line that a power cut left unfinished is set aside
-    [ -s "$journal" ] && [ -n "$(tail -c 1 "$journal")" ] || return 0
-    lines=$(wc -l <"$journal")
-    cp "$journal" "$journal.cut.$$" && head -n "$lines" "$journal.cut.$$" >"$journal.new.$$" \
-        && flush "$journal.new.$$" && mv -f "$journal.new.$$" "$journal" && say "mended journal: an unfinished last line was set aside"
+mend_journal() { # a line that a full disk or a power cut left unfinished is set aside; takes no room
+    [ -s "$journal" ] || return 0
+    end=$(tail -c 1 "$journal" && printf x) || return 1
+    [ "$end" != "${line_break}x" ] || return 0
+    lines=$(wc -l <"$journal") && [ -n "$lines" ] && size=$(head -n "$lines" "$journal" | wc -c) && [ -n "$size" ] || return 1
+    tail -c "+$((size + 1))" "$journal" >"$journal.cut" 2>/dev/null || rm -f "$journal.cut"
+    dd if=/dev/null of="$journal" bs=1 seek="$((size))" 2>/dev/null && flush "$journal" \
+        && say "mended journal: an unfinished last line was set aside"
 }
 
 # --- the lock: a symbolic link whose target is its owner's data, atomic with its content ------------------------------
-lock_text() { printf 'run=%s who=%s since=%s renewed=%s' "$run" "$who" "$1" "$(date +%s)"; }
+lock_text() { clock=$(date +%s) && [ -n "$clock" ] && printf 'run=%s who=%s since=%s renewed=%s' "$run" "$who" "${1:-$clock}" "$clock"; }
 holds_lock() { case $(readlink "$lock") in "run=$run "*) return 0 ;; esac; return 1; }
-take_lock() {
-    text=$(lock_text "$(date +%s)")
+take_lock() { alone "$project" try_lock; code=$?; [ "$code" = 0 ] || exit "$code"; }
+try_lock() {
+    text=$(lock_text '') || refuse 12 "refused the clock of this host cannot be read"
     if ln -s "$text" "$lock" 2>/dev/null; then return 0; fi
     if holds_lock; then return 0; fi
-    found=$(readlink "$lock") || refuse 12 "cannot write the lock in $project"
+    found=$(readlink "$lock") || refuse 12 "refused the lock in $project cannot be written"
     refuse 11 "locked $(date +%s) $found"
 }
-renew_lock() {
+renew_lock() { alone "$project" try_renew; code=$?; [ "$code" = 0 ] || exit "$code"; }
+try_renew() {
     holds_lock || refuse 11 "locked $(date +%s) $(readlink "$lock")"
     since=$(readlink "$lock"); since=${since#*since=}; since=${since%% *}
-    ln -s "$(lock_text "$since")" "$lock.$$" && mv -f "$lock.$$" "$lock"
+    text=$(lock_text "$since") && ln -s "$text" "$lock.$$" && mv -f "$lock.$$" "$lock"
 }
+break_lock() { # RUN: only the lock that was looked at, or any where none is named
+    found=$(readlink "$lock" 2>/dev/null)
+    case ${1:+$found} in '' | "run=$1 "*) ;; *) refuse 11 "locked $(date +%s) $found" ;; esac
+    if [ -h "$lock" ]; then rm -f "$lock" || refuse 12 "refused the lock in $project cannot be removed"; fi
+    say "released ${found:-nothing}"
+}
+give_back() { if holds_lock; then rm -f "$lock"; fi; }
 hold() { # the lock for one verb, unless this run has it already: another run's files are never touched in its midst
     borrowed=
     holds_lock || { take_lock; borrowed=1; }
 }
-let_go() { if [ -n "$borrowed" ]; then rm -f "$lock"; fi; }
+let_go() { if [ -n "$borrowed" ]; then alone "$project" give_back; fi; }
 
 # --- files ---------------------------------------------------------------------------------------------------------------
 place() { # the file itself, when it is a link inside the project
     if [ -h "$1" ]; then readlink -f "$1"; else printf '%s' "$1"; fi
 }
 ground() { # PATH: the nearest folder above it that is there
-    above=$(dirname "$1")
-    while [ ! -d "$above" ] && [ "$above" != / ]; do above=$(dirname "$above"); done
-    printf '%s' "$above"
+    above=${1%/*}
+    while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done
+    printf '%s' "${above:-/}"
 }
 inside() { # PATH: refuse what leads out of the project
-    case $1 in */../* | */..) refuse 12 "refused $1 leads out of the project folder" ;; esac
-    real=$(readlink -f "$(ground "$1")")/$(basename "$1")
+    case $1 in */../* | */..) refuse 12 "refused $1 leads out of the project folder" ;; /*) ;; *) refuse 12 "refused $1 is not an absolute path" ;; esac
+    real=$(readlink -f "$(ground "$1")")/${1##*/}
     [ -h "$1" ] && real=$(readlink -f "$1")
     case $real in "$root"/*) return 0 ;; esac
     refuse 12 "refused $1 leads out of the project folder"
 }
-state_of() { # PATH -> "SHA MODE UID GID", or "absent 0 0 0"
-    if [ ! -e "$1" ]; then printf 'absent 0 0 0'; return; fi
-    [ -f "$1" ] || refuse 10 "drift $1 is no longer a regular file"
-    printf '%s %s' "$(sum_of "$1")" "$(stat -L -c '%a %u %g' "$1")"
+link_of() { # PATH -> what a link says, as one word; "-" for what is none
+    if [ ! -h "$1" ]; then printf -- -; return; fi
+    set -- "$(readlink "$1" | sha256sum)" && [ -n "$1" ] && printf '%s' "${1%% *}"
+}
+state_of() { # PATH -> "SHA MODE UID GID LINK", or "absent 0 0 0 -"
+    if [ ! -e "$1" ] && [ ! -h "$1" ]; then printf 'absent 0 0 0 -'; return; fi
+    [ -f "$1" ] || { say "drift $1 is no longer a regular file"; return 1; }
+    sum=$(sum_of "$1") && owner=$(stat -L -c '%a %u %g' "$1") && [ -n "$owner" ] && link=$(link_of "$1") \
+        || { say "drift $1 cannot be read"; return 1; }
+    printf '%s %s %s' "$sum" "$owner" "$link"
 }
 keep() { # PATH SHA: store an object once
+    [ -n "$2" ] || return 1
     [ -e "$objects/$2" ] && [ "$(sum_of "$objects/$2")" = "$2" ] && return 0
     cp "$1" "$objects/.new.$$" && flush "$objects/.new.$$" && [ "$(sum_of "$objects/.new.$$")" = "$2" ] \
-        && mv -f "$objects/.new.$$" "$objects/$2" && flush "$objects"
+        && mv -f "$objects/.new.$$" "$objects/$2"
 }
-put() { # SOURCE PATH MODE UID GID: the new file stands beside its target, whole and synced, before it takes its name
-    draft=$(dirname "$2")/.compose-runbook.$id
-    rm -f "$draft" && cp "$1" "$draft" && chmod "$3" "$draft" || return 1
+draft() { # SOURCE DRAFT MODE UID GID: a new file beside its target, whole and synced
+    rm -f "$2" && cp "$1" "$2" && chmod "$3" "$2" || return 1
     # An owner that is right already is left alone: who is not root may not even set it to itself on some systems.
-    [ "$(stat -c '%u %g' "$draft")" = "$4 $5" ] || chown "$4:$5" "$draft" || return 1
-    chmod "$3" "$draft" && flush "$draft" && mv -f "$draft" "$2" && flush "$(dirname "$2")"
+    [ "$(stat -c '%u %g' "$2")" = "$4 $5" ] || chown "$4:$5" "$2" || return 1
+    chmod "$3" "$2" && flush "$2"
 }
-take_away() { rm -f "$1" && flush "$(dirname "$1")" && clear_folders "$1"; }
+put() { # SOURCE PATH MODE UID GID: takes its name only when it is whole
+    new_file=${2%/*}/.compose-runbook.$id.back
+    draft "$1" "$new_file" "$3" "$4" "$5" && mv -f "$new_file" "$2" && flush "${2%/*}/"
+}
+take_away() { rm -f "$1" && flush "$(ground "$1")" && clear_folders "$1"; }
 make_folders() { # PATH UID GID: the folders that it needs; those that were missing are remembered, to go with the last file
-    while [ ! -d "$(dirname "$1")" ]; do
+    while [ ! -d "${1%/*}/" ]; do
         above=$(ground "$1") rest=${1#"$(ground "$1")/"}
         made=$above/${rest%%/*}
         ( if [ -e "$state/folders" ]; then cat "$state/folders" || exit; fi; printf '%s\n' "$made" ) >"$state/tmp/folders.$$" \
             && flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" && flush "$state" \
             && mkdir "$made" && chmod 755 "$made" || return 1
         [ "$(stat -c '%u %g' "$made")" = "$2 $3" ] || chown "$2:$3" "$made" || return 1
-        flush "$above"
+        flush "$made" && flush "$above" || return 1
+    done
+}
+is_empty() { # FOLDER
+    for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -e "$entry" ] || [ -h "$entry" ]; then return 1; fi
     done
 }
 clear_folders() { # PATH: folders above it that were made for a file and are empty now
-    folder=$(dirname "$1")
-    while [ -s "$state/folders" ] && [ "$folder" != / ]; do
-        if grep -qFx -e "$folder" "$state/folders"; then
-            if [ -d "$folder" ]; then rmdir "$folder" 2>/dev/null || return 0; fi
-            flush "$(ground "$folder")"
-            # No match is no failure here: then it was the last line.
-            grep -vFx -e "$folder" "$state/folders" >"$state/tmp/folders.$$"
-            flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" || return 1
-        elif [ -d "$folder" ]; then return 0; fi
-        folder=$(dirname "$folder")
+    folder=${1%/*}
+    while [ -s "$state/folders" ] && [ -n "$folder" ]; do
+        grep -qFx -e "$folder" "$state/folders"
+        case $? in
+            0)
+                if [ -d "$folder" ]; then
+                    is_empty "$folder" || return 0
+                    rmdir "$folder" || return 1
+                fi
+                flush "$(ground "$folder")" || return 1
+                grep -vFx -e "$folder" "$state/folders" >"$state/tmp/folders.$$"
+                # No match is no failure here: then it was the last line.
+                [ $? -le 1 ] && flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" && flush "$state" || return 1
+                ;;
+            1) if [ -d "$folder" ]; then return 0; fi ;;
+            *) return 1 ;;
+        esac
+        folder=${folder%/*}
     done
 }
 
 # --- verbs -----------------------------------------------------------------------------------------------------------------
 prepare() {
-    mkdir -p "$state" 2>/dev/null && mkdir -p "$objects" "$state/snapshots" "$state/tmp" "$state/commands" 2>/dev/null \
-        && [ -w "$state/tmp" ] || refuse 13 "cannot make $state"
+    if [ ! -d "$state/commands" ]; then
+        mkdir -p "$state" 2>/dev/null && mkdir -p "$objects" "$state/snapshots" "$state/tmp" 2>/dev/null || refuse 13 "cannot make $state"
+        # What is kept in it is worth nothing while the folder itself could vanish in a power cut.
+        up=$state
+        while flush "$up/" && [ "$up" != "${up%/*}" ]; do up=${up%/*}; done
+        mkdir "$state/commands" 2>/dev/null || [ -d "$state/commands" ] || refuse 13 "cannot make $state"
+    fi
+    [ -w "$state/tmp" ] || refuse 13 "cannot make $state"
     [ -d "$project" ] || refuse 12 "refused no folder $project"
     [ -w "$project" ] || refuse 12 "refused $project is not writable for $(id -un)"
     say "clock $(date +%s)"
@@ -146,7 +197,7 @@ commit() {
     holds_lock || refuse 11 "locked $(date +%s) $(readlink "$lock")"
     [ ! -s "$state/pending" ] || refuse 14 "pending $(cat "$state/pending")"
     check_files
-    while IFS=' ' read -r word sha mode uid gid new newmode newuid newgid from size path; do
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         [ "$word" = write ] || continue
         file=$(place "$path")
         [ "$sha" = absent ] || keep "$file" "$sha" || refuse 12 "refused no space to keep $path in $state"
@@ -157,22 +208,16 @@ commit() {
         fi
         [ "$new" = absent ] || [ "$(sum_of "$objects/$new")" = "$new" ] || refuse 12 "refused the kept copy of $path is damaged"
     done <"$header"
-    grep '^write ' "$header" >"$state/snapshots/.$id.files" && flush "$state/snapshots/.$id.files" \
+    flush "$objects" && grep '^write ' "$header" >"$state/snapshots/.$id.files" && flush "$state/snapshots/.$id.files" \
         && mv -f "$state/snapshots/.$id.files" "$state/snapshots/$id.files" \
         && blob 0 "$story" >"$state/snapshots/.$id.json" && has_bytes "$state/snapshots/.$id.json" "$story" && flush "$state/snapshots/.$id.json" && flush "$state/snapshots" \
         || refuse 12 "refused no space for the snapshot in $state"
     record begin "$id" || refuse 12 "refused cannot write $journal"
     printf '%s\n' "$id" >"$state/tmp/pending.$$" && flush "$state/tmp/pending.$$" && mv -f "$state/tmp/pending.$$" "$state/pending" \
         && flush "$state" || refuse 12 "refused cannot write in $state"
-    failed=
-    while IFS=' ' read -r word sha mode uid gid new newmode newuid newgid from size path; do
-        file=$(place "$path")
-        if [ "$new" = absent ]; then take_away "$file" || failed=$path
-        else make_folders "$file" "$newuid" "$newgid" && put "$objects/$new" "$file" "$newmode" "$newuid" "$newgid" || failed=$path; fi
-        [ -z "$failed" ] || break
-    done <"$state/snapshots/$id.files"
     # Only now can it be undone: a snapshot that is listed is one whose files were all written.
-    [ -n "$failed" ] || mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" && flush "$state/snapshots" || failed="the snapshot"
+    failed=
+    stand_by && exchange && mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" && flush "$state/snapshots" || failed=${failed:-the snapshot}
     if [ -n "$failed" ]; then
         revert && refuse 12 "refused $failed could not be written; every file is as it was"
         refuse 14 "pending $id"
@@ -180,6 +225,32 @@ commit() {
     record commit "$id" "$note" && rm -f "$state/pending" && flush "$state" || refuse 14 "pending $id"
     done_with_data
     say "head $(head_of_journal)"
+}
+stand_by() { # every new file is beside its target, whole, before the first takes its name: all the room is had by then
+    number=0
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
+        number=$((number + 1))
+        [ "$new" != absent ] || continue
+        file=$(place "$path")
+        make_folders "$file" "$newuid" "$newgid" \
+            && draft "$objects/$new" "${file%/*}/.compose-runbook.$id.$number" "$newmode" "$newuid" "$newgid" || { failed=$path; return 1; }
+    done <"$state/snapshots/$id.files"
+}
+exchange() { # the files take their names, one right after the other
+    number=0
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
+        number=$((number + 1))
+        file=$(place "$path")
+        if [ "$new" = absent ]; then rm -f "$file" || { failed=$path; return 1; }
+        else mv -f "${file%/*}/.compose-runbook.$id.$number" "$file" || { failed=$path; return 1; }; fi
+    done <"$state/snapshots/$id.files"
+    flushed=
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
+        file=$(place "$path")
+        [ "$flushed" = "${file%/*}" ] || flush "$(ground "$file")" || { failed=$path; return 1; }
+        flushed=${file%/*}
+        [ "$new" != absent ] || clear_folders "$file" || { failed=$path; return 1; }
+    done <"$state/snapshots/$id.files"
 }
 
 check_files() { # every file that was read or will be written has the bytes, mode and owner that the plan was made from
@@ -191,51 +262,74 @@ check_files() { # every file that was read or will be written has the bytes, mod
             note) note=${line#note } ;;
         esac
     done <"$header"
-    while IFS=' ' read -r word sha mode uid gid rest; do
+    while IFS=' ' read -r word sha mode uid gid link rest; do
         case $word in
-            write) path=${rest#* * * * * * }; inside "$path"; file=$(place "$path") ;;
-            read) path=$rest; file=$(place "$path") ;;
+            write) path=${rest#* * * * * * * }; inside "$path" ;;
+            read) path=$rest ;;
             *) continue ;;
         esac
-        found=$(state_of "$file") || refuse 10 "$found"
-        [ "$found" = "$sha $mode $uid $gid" ] || refuse 10 "drift $path ($found, planned from $sha $mode $uid $gid)"
+        found=$(state_of "$path") || refuse 10 "$found"
+        [ "$found" = "$sha $mode $uid $gid $link" ] || refuse 10 "drift $path ($(told "$path" "$found"), planned from $sha $mode $uid $gid)"
         [ "$word" = write ] || continue
+        file=$(place "$path")
         [ -w "$(ground "$file")" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
-        owner=${rest#* * }; owner=${owner%% *}
-        [ "${rest%% *}" = absent ] || [ "$(id -u)" = 0 ] || [ "$owner" = "$(id -u)" ] || refuse 12 "refused $path belongs to user $owner, which $(id -un) cannot restore"
+        [ "$sha" = absent ] || may_own "$uid" "$gid"
+        [ "${rest%% *}" = absent ] || { owner=${rest#* * }; may_own "${owner%% *}" "$(after_first "$owner")"; }
     done <"$header"
+}
+after_first() { set -- "${1#* }"; printf '%s' "${1%% *}"; }
+may_own() { # UID GID: whether this user can give a file to them
+    [ "$(id -u)" != 0 ] || return 0
+    [ "$1" = "$(id -u)" ] || refuse 12 "refused $path belongs to user $1, which $(id -un) cannot restore"
+    case " $(id -G) " in *" $2 "*) ;; *) refuse 12 "refused $path belongs to group $2, which $(id -un) cannot restore" ;; esac
+}
+told() { # PATH STATE: for people
+    if [ "${2##* }" = - ]; then printf '%s' "${2% *}"; else printf '%s, a link to %s' "${2% *}" "$(readlink "$1")"; fi
 }
 
 revert() { # puts back what the pending transaction found; whole afterwards, or still pending
-    id=$(cat "$state/pending") && [ -n "$id" ] || return 1
-    while IFS=' ' read -r word sha mode uid gid new newmode newuid newgid from size path; do
+    id=$(cat "$state/pending") && [ -n "$id" ] && [ -s "$state/snapshots/$id.files" ] || { say "refused the notes of ${id:-a transaction} are gone"; return 1; }
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         file=$(place "$path")
-        rm -f "$(dirname "$file")/.compose-runbook.$id"
-        found=$(state_of "$file")
-        if [ "$found" = "$sha $mode $uid $gid" ]; then
-            if [ "$sha" = absent ]; then clear_folders "$file"; fi
+        rm -f "${file%/*}/.compose-runbook.$id".* || { say "refused what stands beside $path cannot be taken away"; return 1; }
+        found=$(state_of "$path") || { say "$found"; return 1; }
+        if [ "$found" = "$sha $mode $uid $gid $link" ]; then
+            [ "$sha" != absent ] || clear_folders "$file" || { say "refused a folder that was made for $path cannot be taken away"; return 1; }
             continue
         fi
         case $found in
             "$sha "* | "$new "* | absent*) ;;
-            *) keep "$file" "${found%% *}" || return 1; say "kept $path as object ${found%% *}: it was changed after the interruption" ;;
+            *) keep "$file" "${found%% *}" && flush "$objects" || return 1; say "kept $path as object ${found%% *}: it was changed after the interruption" ;;
         esac
-        if [ "$sha" = absent ]; then take_away "$file" || return 1
-        else [ "$(sum_of "$objects/$sha")" = "$sha" ] && make_folders "$file" "$uid" "$gid" && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || return 1; fi
+        if [ "$sha" = absent ]; then take_away "$file" || { say "refused $path cannot be taken away"; return 1; }; continue; fi
+        [ "$(sum_of "$objects/$sha")" = "$sha" ] || { say "refused the kept copy of $path is damaged or gone"; return 1; }
+        make_folders "$file" "$uid" "$gid" && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || { say "refused $path cannot be put back"; return 1; }
     done <"$state/snapshots/$id.files"
     rm -f "$state/snapshots/$id.json" "$state/snapshots/.$id.json" && flush "$state/snapshots" \
         && record revert "$id" && rm -f "$state/pending" && flush "$state"
 }
 
 recover() { # finishes or reverts what was interrupted, and says which
-    mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
+    alone "$state" mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
     rm -f "$state/tmp/"* "$objects/.new."* "$lock".[0-9]*
-    [ -s "$state/pending" ] || { rm -f "$state/snapshots/".[!.]*; say "whole"; return 0; }
-    id=$(cat "$state/pending")
-    if grep -F "\"id\":\"$id\"" "$journal" | tail -n 1 | grep -q '"kind":"commit"'; then
-        rm -f "$state/pending" && flush "$state" && say "finished $id"
+    commands_unseen
+    if [ ! -s "$state/pending" ]; then
+        rm -f "$state/snapshots/".[!.]*
+        for file in "$state/snapshots/"*.files; do [ -e "${file%.files}.json" ] || rm -f "$file"; done
+        say "whole"
+        return 0
+    fi
+    id=$(cat "$state/pending") || { let_go; refuse 14 "pending unknown"; }
+    lines=
+    # A power cut right after the very first line may have taken the journal with it.
+    [ ! -e "$journal" ] || lines=$(grep -F "\"id\":\"$id\"" "$journal")
+    [ $? -le 1 ] || { let_go; refuse 14 "pending $id: $journal cannot be read"; }
+    case ${lines##*"$line_break"} in *'"kind":"commit"'*) committed=1 ;; *) committed= ;; esac
+    if [ -n "$committed" ]; then
+        rm -f "$state/pending" && flush "$state" && say "finished $id" || { let_go; refuse 14 "pending $id"; }
     else
-        revert || { let_go; refuse 14 "pending $id"; }
+        why=$(revert) || { let_go; refuse 14 "pending $id: $(printf '%s' "$why" | tail -n 1)"; }
+        if [ -n "$why" ]; then say "$why"; fi
         say "reverted $id"
     fi
     say "head $(head_of_journal)"
@@ -244,27 +338,28 @@ recover() { # finishes or reverts what was interrupted, and says which
 read_files() { # each path of the data: "SHA MODE UID GID SIZE PATH", then its bytes
     receive
     while IFS= read -r path; do
-        file=$(place "$path")
-        if [ ! -e "$file" ]; then say "absent 0 0 0 0 $path"; continue; fi
-        [ -f "$file" ] || refuse 12 "refused $path is not a regular file"
-        cp "$file" "$state/tmp/read.$$" || refuse 12 "refused $path cannot be read by $(id -un)"
-        say "$(sum_of "$state/tmp/read.$$") $(stat -c '%a %u %g' "$file") $(stat -c %s "$state/tmp/read.$$") $path"
+        if [ ! -e "$path" ]; then say "absent 0 0 0 $(link_of "$path") 0 $path"; continue; fi
+        [ -f "$path" ] || refuse 12 "refused $path is not a regular file"
+        cp "$path" "$state/tmp/read.$$" || refuse 12 "refused $path cannot be read by $(id -un)"
+        say "$(sum_of "$state/tmp/read.$$") $(stat -L -c '%a %u %g' "$path") $(link_of "$path") $(stat -c %s "$state/tmp/read.$$") $path"
         cat "$state/tmp/read.$$"
     done <"$header"
     rm -f "$state/tmp/read.$$"
     done_with_data
 }
 
+# --- commands ----------------------------------------------------------------------------------------------------------
 execute() { # runs the words of the data, one a line; goes on when the link is lost; both ends are in the journal
     receive
     order=$(date +%s)-$$ folder=$state/commands/$(date +%s)-$$
-    mkdir "$folder" && mv "$header" "$folder/argv" && rm -f "$payload" || refuse 12 "refused no space in $state"
+    mkdir "$folder" && head -n 2 "$header" >"$folder/about" && tail -n +3 "$header" >"$folder/argv" && : >"$folder/unseen" || refuse 12 "refused no space in $state"
+    done_with_data
     set --
     while IFS= read -r line; do set -- "$@" "$line"; done <"$folder/argv"
-    data=$1; shift
-    record command-begin "$order" "$data" || refuse 12 "refused cannot write $journal"
+    record command-begin "$order" "$(head -n 1 "$folder/about")" || refuse 12 "refused cannot write $journal"
     (
         trap '' HUP INT
+        life_of "$(exec sh -c 'echo $PPID')" >"$folder/life"
         (cd "$project" && exec "$@") >"$folder/out" 2>&1 </dev/null
         code=$?
         record command-end "$order" "{\"exit\":$code}"
@@ -275,14 +370,37 @@ execute() { # runs the words of the data, one a line; goes on when the link is l
     say ""
     say "exit $(cat "$folder/exit")"
 }
-
+life_of() { # PID -> the process and when it began: a number alone may be another's after a restart of the host
+    { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    case ${stat##*) } in [ZX]*) return 0 ;; esac
+    # shellcheck disable=SC2086 # its fields are numbers
+    set -- "$1" ${stat##*) }
+    printf '%s %s' "$1" "${21}"
+}
+fate_of() { # FOLDER -> "exit N", "running" or "lost"
+    if [ -s "$1/exit" ]; then printf 'exit %s' "$(cat "$1/exit")"; return; fi
+    life=$(cat "$1/life" 2>/dev/null)
+    if [ -n "$life" ] && [ "$(life_of "${life%% *}")" = "$life" ]; then printf running; else printf lost; fi
+}
+commands_unseen() { # how those ended whose end nobody was told; the notes of older ones go
+    for folder in "$state/commands/"*; do
+        [ -e "$folder/unseen" ] || continue
+        fate=$(fate_of "$folder")
+        say "command $fate: $(sed -n 2p "$folder/about")"
+        [ "$fate" = running ] || rm -f "$folder/unseen"
+    done
+    set -- "$state/commands/"*
+    while [ $# -gt 20 ]; do
+        if [ -s "$1/exit" ]; then rm -rf "$1"; fi
+        shift
+    done
+}
 last_command() {
     last=
-    for file in "$state/commands/"*; do if [ -e "$file" ]; then last=${file##*/}; fi; done
+    for folder in "$state/commands/"*; do if [ -e "$folder/about" ]; then last=$folder; fi; done
     [ -n "$last" ] || { say none; return; }
-    if [ -s "$state/commands/$last/exit" ]; then say "exit $(cat "$state/commands/$last/exit")"; else say running; fi
-    tail -n +2 "$state/commands/$last/argv" | tr '\n' ' '
-    say ""
+    say "$(fate_of "$last")"
+    sed -n 2p "$last/about"
 }
 
 main() {
@@ -295,8 +413,8 @@ main() {
         prepare) prepare ;;
         lock) take_lock; say "held" ;;
         renew) renew_lock; say "held" ;;
-        unlock) found=$(readlink "$lock" 2>/dev/null); if [ -h "$lock" ]; then rm -f "$lock"; fi; say "released ${found:-nothing}" ;;
-        release) if holds_lock; then rm -f "$lock"; fi; say "released" ;;
+        unlock) receive; wanted=$(head -n 1 "$header"); done_with_data; alone "$project" break_lock "$wanted" ;;
+        release) if holds_lock; then rm -f "$state/commands/"*/unseen; alone "$project" give_back; fi; say "released"; say "head $(head_of_journal)" ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
         commit) commit ;;
@@ -304,17 +422,25 @@ main() {
         execute) execute ;;
         last) last_command ;;
         note) receive; record "$(head -n 1 "$header")" "$(sed -n 2p "$header")" "$(sed -n 3p "$header")"; done_with_data; say "head $(head_of_journal)" ;;
-        journal) if [ -e "$journal" ]; then cat "$journal"; fi ;;
-        snapshots) for file in "$state/snapshots/"*.json; do if [ -e "$file" ]; then cat "$file"; say ""; fi; done ;;
-        prune) receive; hold; while IFS= read -r name; do rm -f "$state/snapshots/$name.json" "$state/snapshots/$name.files"; done <"$header"; done_with_data; sweep; let_go ;;
+        journal) [ ! -e "$journal" ] || cat "$journal" || refuse 12 "refused $journal cannot be read" ;;
+        snapshots) for file in "$state/snapshots/"*.json; do [ ! -e "$file" ] || { cat "$file" && say ""; } || refuse 12 "refused $file cannot be read"; done ;;
+        prune) receive; hold; prune; let_go ;;
         *) refuse 12 "refused unknown verb $verb" ;;
     esac
 }
 
+prune() { # in the order that was given, and surely: what undid a transaction must not go before the transaction
+    while IFS= read -r name; do
+        rm -f "$state/snapshots/$name.json" && flush "$state/snapshots" && rm -f "$state/snapshots/$name.files" \
+            || { let_go; refuse 12 "refused snapshot $name cannot be removed"; }
+    done <"$header"
+    done_with_data
+    sweep
+}
 sweep() { # objects that no snapshot names any more
     for file in "$objects/"*; do
         [ -e "$file" ] || continue
-        grep -qs "$(basename "$file")" "$state/snapshots/"*.files || rm -f "$file"
+        grep -qsF "${file##*/}" "$state/snapshots/"* || rm -f "$file"
     done
     say swept
 }

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FileState:
-    """A file as it is on a host. `sha256` is None when it is absent; `mode` is its permission bits."""
+    """A file as it is on a host. `sha256` is None when it is absent; `mode` is its permission bits.
+
+    `link` is empty for a file, else the digest of what the symbolic link at its path says: a link that was put in a
+    file's place, or that leads elsewhere now, is drift even where the bytes are the same.
+    """
 
     path: str
     sha256: str | None
     mode: int = 0o644
     uid: int | None = None
     gid: int | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -13,7 +14,9 @@ from inventory.errors import HostFailed, InputError
 from rollback.model import FileState, Owner, Snapshot, Transaction
 
 _WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
-_STATE = re.compile(rb"(absent|[0-9a-f]{64}) ([0-7]{1,4}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,12}) ([^\n]*)\n")
+_STATE = re.compile(
+    rb"(absent|[0-9a-f]{64}) ([0-7]{1,4}) ([0-9]{1,10}) ([0-9]{1,10}) (-|[0-9a-f]{64}) ([0-9]{1,12}) ([^\n]*)\n"
+)
 
 
 def word(text: str, what: str) -> str:
@@ -37,10 +40,10 @@ def path(text: str) -> str:
 
 
 def line(state: FileState) -> str:
-    """A file's state as four words."""
+    """A file's state as five words."""
     if state.sha256 is None:
-        return "absent 0 0 0"
-    return f"{state.sha256} {state.mode:o} {state.uid} {state.gid}"
+        return f"absent 0 0 0 {state.link or '-'}"
+    return f"{state.sha256} {state.mode:o} {state.uid} {state.gid} {state.link or '-'}"
 
 
 def packed(header: Sequence[str], blobs: bytes = b"") -> bytes:
@@ -62,16 +65,17 @@ def files(out: bytes, host: str) -> dict[str, tuple[FileState, bytes | None]]:
         match = _STATE.match(out, at)
         if not match:
             raise HostFailed("its answer to a read cannot be understood", host=host)
-        digest, mode, uid, gid, size, name = match.groups()
+        digest, mode, uid, gid, said, size, name = match.groups()
         where, at = name.decode("utf-8", "surrogateescape"), match.end()
+        link = "" if said == b"-" else said.decode()
         if digest == b"absent":
-            found[where] = FileState(where, None, 0, 0, 0), None
+            found[where] = FileState(where, None, 0, 0, 0, link), None
             continue
         data = out[at : at + int(size)]
         at += int(size)
         if sha256(data).hexdigest() != digest.decode():
             raise HostFailed(f"{where} did not arrive whole", host=host, mend="repeat")
-        found[where] = FileState(where, digest.decode(), int(mode, 8), int(uid), int(gid)), data
+        found[where] = FileState(where, digest.decode(), int(mode, 8), int(uid), int(gid), link), data
     return found
 
 
@@ -88,9 +92,9 @@ def snapshot_of(transaction: Transaction) -> Snapshot:
         uid, gid = (write.uid if write.uid is not None else old.uid), (write.gid if write.gid is not None else old.gid)
         if uid is None or gid is None:
             raise InputError("a created file needs an owner", path=old.path)
-        after.append(FileState(old.path, sha256(write.data).hexdigest(), mode, uid, gid))
+        after.append(FileState(old.path, sha256(write.data).hexdigest(), mode, uid, gid, old.link))
     return Snapshot(
-        id=transaction.id, run=transaction.run, step=transaction.step, at=datetime.now(UTC).isoformat(timespec="seconds"),
+        id=transaction.id, run=transaction.run, step=transaction.step, at=now(),
         project_dir=transaction.project_dir, before=tuple(before), after=tuple(after), images=transaction.images,
         note=transaction.note,
     )  # fmt: skip
@@ -100,7 +104,7 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot as it stands in `snapshots/<id>.json`."""
 
     def states(values: Sequence[FileState]) -> list[dict[str, Any]]:
-        return [{"path": s.path, "sha256": s.sha256, "mode": s.mode, "uid": s.uid, "gid": s.gid} for s in values]
+        return [asdict(state) for state in values]
 
     return {
         "id": snapshot.id, "run": snapshot.run, "step": snapshot.step, "at": snapshot.at,
@@ -114,7 +118,8 @@ def from_json(found: Mapping[str, Any]) -> Snapshot:
 
     def states(values: Sequence[Mapping[str, Any]]) -> tuple[FileState, ...]:
         return tuple(
-            FileState(str(s["path"]), s["sha256"], int(s["mode"]), int(s["uid"]), int(s["gid"])) for s in values
+            FileState(str(s["path"]), s["sha256"], int(s["mode"]), int(s["uid"]), int(s["gid"]), str(s.get("link", "")))
+            for s in values
         )
 
     return Snapshot(
@@ -136,6 +141,11 @@ def snapshots(text: str, host: str) -> tuple[Snapshot, ...]:
                     "a snapshot's description is damaged", host=host, mend="see its state folder"
                 ) from None
     return tuple(sorted(found, key=lambda snapshot: (snapshot.at, snapshot.id)))
+
+
+def now() -> str:
+    """The time as snapshots carry it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def utc(seconds: str) -> str:

@@ -70,8 +70,11 @@ class HostRun:
             writes=tuple(FileWrite(file.before, file.data, file.mode) for file in stage.files),
             reads=stage.reads, images=self.plan.images, note=undo_note(self.plan, stage),
         )  # fmt: skip
-        snapshot = self.writer.commit(transaction)
-        vault.save(self.name, self.plan.compose.name, snapshot, [file.data_before for file in stage.files])
+        # The controller's copy comes first: whatever happens to the host from here on, its files can be given back.
+        bytes_before = [file.data_before for file in stage.files]
+        snapshot = self.writer.commit(
+            transaction, lambda made: vault.save(self.name, self.writer.project_name, made, bytes_before)
+        )
         self.snapshots.append((stage, snapshot))
         self.emit(events.FilesWritten(
             host=self.name, steps=steps, snapshot=snapshot.id, paths=tuple(file.path for file in stage.files),

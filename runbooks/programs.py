@@ -15,7 +15,9 @@ from inventory.errors import HostFailed, InputError
 from rollback.model import FileState
 
 _PART = re.compile(rb"part ([A-Za-z0-9_.-]{1,200}) ([0-9]{1,3}) ([0-9]{1,12})\n")
-_FILE = re.compile(rb"file (\w{1,20}) ([0-7]{1,5}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,12}) ([^\n]*)\n")
+_FILE = re.compile(
+    rb"file (\w{1,20}) ([0-7]{1,5}) ([0-9]{1,10}) ([0-9]{1,10}) (-|[0-9a-f]{64}) ([0-9]{1,12}) ([^\n]*)\n"
+)
 _WRONG = {
     "outside": ("is a link that leads out of the project's folder", "put the file itself there, or name its real path"),
     "unreadable": ("may not be read", "let this user read it, or set ansible_become: true"),
@@ -69,7 +71,7 @@ def answers(data: bytes, host: str) -> Answers:
             else:
                 found.parts[name] = Part(int(match[2]), body)
         elif match := _FILE.match(data, at):
-            at = match.end() + int(match[5]) + 1
+            at = match.end() + int(match[6]) + 1
             _take_file(found, match, data[match.end() : at - 1], host)
         else:
             at = len(data) + 1
@@ -80,7 +82,7 @@ def answers(data: bytes, host: str) -> Answers:
 
 def _take_file(found: Answers, match: re.Match[bytes], data: bytes, host: str) -> None:
     status, mode, uid, gid = match[1].decode(), int(match[2], 8), int(match[3]), int(match[4])
-    path = match[6].decode("utf-8", "surrogateescape")
+    link, path = match[5].decode().strip("-"), match[7].decode("utf-8", "surrogateescape")
     if status == "absent":
         found.absent.add(path)
         found.states[path] = FileState(path, None)
@@ -89,7 +91,7 @@ def _take_file(found: Answers, match: re.Match[bytes], data: bytes, host: str) -
         what, mend = _WRONG.get(status, ("cannot be read", "see that file"))
         raise InputError(what, mend=mend, path=path, host=host)
     found.files[path] = data
-    found.states[path] = FileState(path, sha256(data).hexdigest(), mode, uid, gid)
+    found.states[path] = FileState(path, sha256(data).hexdigest(), mode, uid, gid, link)
 
 
 def path_line(path: str) -> str:

@@ -2,8 +2,9 @@
 #   sh -c PROGRAM sh FOLDER NAME [COMPOSE OPTION]...
 # FOLDER is the project's, NAME its name, or empty (then Compose says it), or --files (then only files are read).
 # Standard input: paths to read, one a line.
-# The answer is a sequence of records: a line "part NAME EXIT SIZE" or "file STATUS MODE UID GID SIZE PATH", SIZE bytes,
-# a line break. STATUS is ok, absent, outside, unreadable, special or large.
+# The answer is a sequence of records: a line "part NAME EXIT SIZE" or "file STATUS MODE UID GID LINK SIZE PATH", SIZE
+# bytes, a line break. STATUS is ok, absent, outside, unreadable, special or large. LINK is the sum of what a symbolic link
+# says, or - for what is none.
 set -u
 umask 077
 export LC_ALL=C
@@ -36,10 +37,12 @@ send_file() { # PATH
     else size=$(($(wc -c <"$tmp/data"))) && [ "$size" -le 2097152 ] || status=large
     fi
     if [ $status != ok ]; then
-        printf 'file %s 0 0 0 0 %s\n\n' $status "$1"
+        printf 'file %s 0 0 0 - 0 %s\n\n' $status "$1"
         return
     fi
-    printf 'file ok %s %s %s\n' "$(stat -L -c '%a %u %g' "$1")" "$size" "$1"
+    link=-
+    if [ -h "$1" ]; then link=$(readlink "$1" | sha256sum | cut -d ' ' -f 1); fi
+    printf 'file ok %s %s %s %s\n' "$(stat -L -c '%a %u %g' "$1")" "$link" "$size" "$1"
     cat "$tmp/data"
     echo
 }

@@ -104,7 +104,8 @@ def host_undo(host: str, found: Sequence[Snapshot]) -> HostUndo:
     return HostUndo(host, newest_first, tuple(restarts.values()))
 
 
-def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: events.Sink, *, force: bool = False) -> int:
+def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: events.Sink, *, force: bool = False,
+             gate: Gate | None = None) -> int:  # fmt: skip
     """Undoes `plans` on all their hosts in parallel, gates, and returns the exit code."""
     begin = time.monotonic()
     emit(events.RunStarted(
@@ -129,7 +130,7 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
             back = [name for name in ready if name not in errors]
             well = {name: bool(results[name].value) for name in back}
             if back:
-                unwell, measured = gated([runs[name] for name in back], by_name, emit)
+                unwell, measured = gated([runs[name] for name in back], by_name, emit, gate or GATE)
                 well |= unwell
     finally:
         fleet.each(ready, lambda name: runs[name].writer.release())
@@ -177,13 +178,14 @@ def unchanged(host: HostRun, plan: HostUndo) -> None:
             raise Drift(f"{path} was changed since", host=host.name, mend="restore it, or add --force (keeps a copy)")
 
 
-def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink) -> tuple[dict[str, bool], bool]:
+def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink, gate: Gate
+          ) -> tuple[dict[str, bool], bool]:  # fmt: skip
     """Watches the services that were brought up. Returns the hosts that are not well, as at least one of their probes
     failed, and whether enough could be measured to say so."""
     probes = {host.name: back_again(host.plan.images, plans[host.name].restarts) for host in hosts}
     if not any(probes.values()):
         return {}, True
-    verdict = gating.watch(hosts, probes, GATE, emit, steps=("rollback",), side="undo")
+    verdict = gating.watch(hosts, probes, gate, emit, steps=("rollback",), side="undo")
     measured = verdict.outcome != "inconclusive"
     return {result.host: False for result in verdict.results if result.failed}, measured
 

@@ -38,7 +38,7 @@ UP = (
 class Executor(Protocol):
     """Runs a command on a host so that it goes on when the link is lost, journalled: `rollback.commit.HostWriter`."""
 
-    def execute(self, argv: Sequence[str], timeout_s: float) -> Reply: ...
+    def execute(self, argv: Sequence[str], timeout_s: float, about: str = "") -> Reply: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def bring_up(
     for wave in waves:
         if stopped():
             return True
-        reply = writer.execute(command(compose, wave), timeout_s=wave.wait_s + SLACK_S)
+        reply = writer.execute(command(compose, wave), timeout_s=wave.wait_s + SLACK_S, about=f"up {wave.service}")
         words = (reply.err or reply.out).decode("utf-8", "replace").strip()
         report(Brought(wave.service, reply.exit == 0, reply.seconds, "" if reply.exit == 0 else words))
         if reply.exit != 0:

@@ -33,7 +33,7 @@ TEXTS = st.text(max_size=20)
 @given(st.dictionaries(NAMES, st.binary(max_size=60), max_size=4))
 def test_an_answer_to_read_gives_every_byte_under_its_name(files):
     answer = b"".join(
-        f"{sha256(data).hexdigest()} 644 1 2 {len(data)} ".encode() + os.fsencode(name) + b"\n" + data
+        f"{sha256(data).hexdigest()} 644 1 2 - {len(data)} ".encode() + os.fsencode(name) + b"\n" + data
         for name, data in files.items()
     )
     found = records.files(answer, "here")

@@ -21,7 +21,7 @@ class Shell:
     def __init__(self, folder, shell=("sh",)):
         self.folder, self.shell, self.limits, self.argvs = folder, list(shell), [], []
 
-    def execute(self, argv, timeout_s):
+    def execute(self, argv, timeout_s, about=""):
         assert argv[0] == "sh"
         assert not any("\n" in word for word in argv), "a word with a line break cannot be journalled"
         self.limits.append(timeout_s)

@@ -1,0 +1,80 @@
+"""What a proof found, as values: parts, each a table of counts with whatever did not hold. Pure but for `each`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+Cell = str | int | float
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to try. `full` False: every point once, in a form that fits a test run. `workers`: cases at once."""
+
+    full: bool = False
+    workers: int = 2
+    shells: tuple[str, ...] = ("dash", "bash", "busybox")
+    tell: Callable[[str], None] = lambda _line: None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of a proof. `wrong` names each case that did not hold, so that it can be done again; `cases` counts all.
+
+    `skipped` says what could not be tried on this machine, and why. `lost` counts files whose bytes are nowhere any more,
+    `repairs_s` are the seconds that each repair took; `summary` is the part in one line, where it is not about these.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    cases: int
+    wrong: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    seconds: float = 0.0
+    lost: int = 0
+    repairs_s: tuple[float, ...] = ()
+    summary: str = ""
+
+
+@dataclass
+class Tally:
+    """Counts outcomes of one row."""
+
+    cases: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    repairs_s: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, *names: str) -> None:
+        """Counts one case under each of the names."""
+        self.cases += 1
+        for name in names:
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def of(self, name: str) -> int:
+        return self.counts.get(name, 0)
+
+    @property
+    def mean_repair_ms(self) -> int | str:
+        """Milliseconds that a repair took on average, the lock of the lost run broken first; a dash for none."""
+        return round(1000 * sum(self.repairs_s) / len(self.repairs_s)) if self.repairs_s else "-"
+
+
+def spread(points: Iterable[T], count: int) -> list[T]:
+    """`count` of the points, evenly spread; all where there are no more."""
+    every = list(points)
+    if len(every) <= count:
+        return every
+    return [every[int(step * len(every) / count)] for step in range(count)]
+
+
+def each(workers: int, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`work` on all items, `workers` at once, in their order."""
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(work, items)

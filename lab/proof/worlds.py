@@ -1,0 +1,147 @@
+"""Changes the world under a running transaction: at each of its calls the disk fills up, runs out of inodes, turns read-only,
+or the rights are taken away. The next command comes twice: while it is still so, and after an operator mended it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from inventory.errors import RunbookError
+from lab.proof.bed import NEXT, Bed, mend, room
+from lab.proof.strikes import OPERATIONS, Operation, measured, struck
+from lab.proof.table import Effort, Part, Tally
+
+COLUMNS = (
+    "operation",
+    "at each call",
+    "cases",
+    "files old",
+    "files new",
+    "repaired",
+    "mixed",
+    "files lost",
+    "other wrongs",
+    "ms to repair",
+)
+NOBODY = 65534
+SIZE = "size=1m,nr_inodes=300"
+STRUCK = OPERATIONS[:3]
+
+
+@dataclass(frozen=True)
+class World:
+    """One way in which the world changes: a command that does it, run by the struck program, and what puts it right."""
+
+    name: str
+    command: Callable[[Bed], str]
+    mend: Callable[[Bed], object]
+    user: int | None = None
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"
+
+
+def _remount(bed: Bed, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(bed.base)], check=True)
+
+
+def _emptied(bed: Bed) -> None:
+    for path in bed.base.glob("fill*"):
+        path.unlink()
+
+
+def _allowed(bed: Bed) -> None:
+    for base in (bed.project, bed.state):
+        for path in (base, *base.rglob("*")):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o700)
+
+
+WORLDS = (
+    World("the disk is full", lambda bed: f"cat /dev/zero >{_quoted(bed.base)}/fill", _emptied),
+    World("no inode is left", lambda bed: f"n=0; while : >{_quoted(bed.base)}/fill.$n; do n=$((n + 1)); done", _emptied),
+    World("the file system turns read-only", lambda bed: f"mount -o remount,ro {_quoted(bed.base)}", lambda bed: _remount(bed, "rw")),
+    World("the project may no longer be written", lambda bed: f"chmod 0555 {_quoted(bed.project)} {_quoted(bed.project)}/conf", _allowed, NOBODY),
+    World("the state may no longer be written",
+          lambda bed: f"chmod 0555 {_quoted(bed.state)} {_quoted(bed.state)}/objects {_quoted(bed.state)}/snapshots", _allowed, NOBODY),
+)  # fmt: skip
+
+
+def prove(effort: Effort) -> Part:
+    """Every world at every call of a transaction, an undo and a repair; in short form one world at each call."""
+    begin = time.monotonic()
+    if os.geteuid() != 0:
+        return Part("The world, changed in the midst", COLUMNS, (), 0, skipped=("full and read-only disks need root",))
+    tallies: dict[tuple[str, str], Tally] = {}
+    try:
+        for number, world in enumerate(WORLDS):
+            for operation in STRUCK:
+                tallies[operation.name, world.name] = changed(world, operation, number, effort)
+            effort.tell(f"{world.name}: done")
+    except subprocess.CalledProcessError as error:
+        return Part(
+            "The world, changed in the midst", COLUMNS, (), 0, skipped=(f"nothing can be mounted here: {error}",)
+        )
+    rows = tuple((operation, world, t.cases, t.of("old"), t.of("new"), t.of("repaired"), t.of("between"), t.of("lost"),
+                  t.of("wrong") - t.of("between"), t.mean_repair_ms) for (operation, world), t in tallies.items())  # fmt: skip
+    every = tallies.values()
+    return Part(
+        "The world, changed in the midst", COLUMNS, rows, sum(t.cases for t in every), tuple(line for t in every for line in t.wrong),
+        seconds=time.monotonic() - begin, lost=sum(t.of("lost") for t in every), repairs_s=tuple(s for t in every for s in t.repairs_s),
+    )  # fmt: skip
+
+
+def changed(world: World, operation: Operation, number: int, effort: Effort) -> Tally:
+    """One world at the calls of one operation."""
+    tally = Tally()
+    with room() as base, room() as elsewhere, mounted(base):
+        elsewhere.chmod(0o755)
+        bed = Bed(base, user=world.user)
+        bed.calls = elsewhere / "calls"  # counted where nothing changes
+        bed.make()
+        operation.ready(bed)
+        bed.keep()
+        bed.again()
+        calls = measured(bed, operation)
+        for at in range(1, len(calls) + 1):
+            if not effort.full and at % len(WORLDS) != number:
+                continue
+            bed.again()
+            error: RunbookError | None = None
+            try:
+                operation.work(struck(bed, operation.run, world.command(bed), at), bed)
+            except RunbookError as found:
+                error = found
+            # A repair that cannot be done yet says so; it must not make anything worse.
+            with suppress(RunbookError):
+                mend(bed.writer(NEXT))
+            world.mend(bed)
+            outcome = bed.next_command(error)
+            tally.add(
+                outcome.ended, "repaired" if outcome.repair_s is not None else "", "wrong" if outcome.wrong else ""
+            )
+            tally.counts["lost"] = tally.of("lost") + outcome.lost
+            if outcome.repair_s is not None:
+                tally.repairs_s.append(outcome.repair_s)
+            if outcome.wrong:
+                tally.wrong.append(
+                    f"{operation.name}, {world.name} from call {at} ({calls[at - 1][:60]}): {outcome.wrong}"
+                )
+    return tally
+
+
+@contextmanager
+def mounted(base: Path) -> Iterator[None]:
+    """A small file system of its own on a folder. Raises CalledProcessError where nothing may be mounted."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", SIZE, "proof", str(base)], check=True, capture_output=True)
+    try:
+        base.chmod(0o755)
+        yield
+    finally:
+        subprocess.run(["umount", str(base)], check=True)
