@@ -138,6 +138,6 @@ TOOLS = (
     Tool("compose-runbook", lambda up: (ours.inventory(up), None)[1], runbook),
     Tool("pyinfra", prepare_pyinfra, pyinfra),
     Tool("Mitogen", nothing, ansible(mitogen=True)),
-    Tool("ansible, tuned", prepare_ansible, ansible()),
+    Tool("ansible tuned", prepare_ansible, ansible()),
     Tool("ansible as it comes", nothing, ansible(tuned=False)),
 )
