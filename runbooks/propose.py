@@ -21,6 +21,7 @@ from runbooks.compose.model import Stack
 from runbooks.draft import Draft
 from runbooks.events import HostSurveyed, Sink
 from runbooks.model import NO_FACTS, Facts
+from runbooks.once import Once
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.session import Session
 from runbooks.survey import Survey, states_of, survey
@@ -29,6 +30,7 @@ from runbooks.trial import trial
 
 LOCAL = "files"
 """What stands for host and environment where local files are planned."""
+_DRAFTS: Once[Draft] = Once()
 Opening = Callable[[str, Link], Link]
 ROUNDS = 4
 """Exchanges of questions at most: a step may ask about what an earlier one changes, and phases are short."""
@@ -94,7 +96,17 @@ def walked(link: Link | None, phase: Phase, found: Survey, host: Host) -> tuple[
         if not missing or link is None:
             break
         facts = ask(link, found.stack, facts, missing)
-    return draft.walk(phase, found.stack, facts, host.variables), facts
+    if link is not None:
+        return draft.walk(phase, found.stack, facts, host.variables), facts
+    # Without facts the draft is a matter of the stack, which hosts with the same files share, and of a few variables.
+    own = {name: value for name, value in host.variables.items() if not name.startswith("ansible_")}
+    key = (
+        repr(phase),
+        repr(found.stack.spec),
+        tuple(sorted(found.stack.files.items())),
+        repr(sorted(own.items(), key=str)),
+    )
+    return _DRAFTS.get(key, lambda: draft.walk(phase, found.stack, facts, host.variables)), facts
 
 
 def created(link: Link, host: Host, made: Draft, found: Survey) -> Mapping[str, FileState]:

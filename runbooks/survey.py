@@ -24,11 +24,14 @@ from runbooks import survey_facts
 from runbooks.compose import project
 from runbooks.compose.model import ProjectSpec, Stack
 from runbooks.model import NO_FACTS, Container, Facts
+from runbooks.once import Once
 from runbooks.programs import Answers, Part, answers, path_line, program
 from runbooks.survey_checks import agree, check, check_folder, check_rendered, learn, parsed
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, ROUNDS, default_files, file_stack, project_name
 
 __all__ = ["Survey", "file_stack", "states_of", "survey"]
+_STACKS: Once[Stack] = Once()
+"""Stacks by the content of their files: most hosts of a fleet have the same."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +168,19 @@ def _load(link: Link, host: Host, spec: ProjectSpec, found: Answers) -> Stack:
     for _ in range(ROUNDS):
         missing = project.wanted(spec, found.files, frozenset(found.absent))
         if not missing:
-            return project.load(spec, found.files, frozenset(found.absent))
+            return _stack(spec, found)
         more = _read(link, host, [spec.directory, "--files"], missing)
         found.files.update(more.files)
         found.states.update(more.states)
         found.absent |= {*more.absent, *(path for path in missing if path not in more.files)}
     raise InputError(f"its files name files that name files, more than {ROUNDS} deep", host=host.name,
                      mend="flatten include and extends")  # fmt: skip
+
+
+def _stack(spec: ProjectSpec, found: Answers) -> Stack:
+    absent = frozenset(found.absent)
+    key = (repr(spec), tuple(sorted(found.files.items())), absent)
+    return _STACKS.get(key, lambda: project.load(spec, found.files, absent))
 
 
 def _also_as_named(facts: Facts, stack: Stack) -> dict[str, Any]:

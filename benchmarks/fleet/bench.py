@@ -11,7 +11,7 @@ from benchmarks.fleet import chart, measure
 from benchmarks.fleet.measure import PIECES, Cost
 from benchmarks.fleet.servers import fleet
 from benchmarks.fleet.tools import TOOLS, Tool
-from inventory.errors import InputError
+from inventory.errors import HostFailed, InputError
 from runbooks.output import Output
 
 if TYPE_CHECKING:
@@ -70,9 +70,18 @@ def measured(out: Output, settings: Settings, tools: Sequence[Tool], count: int)
             tool.prepare(up)
         for number in range(1, settings.turns + 1):
             for tool in tools:
-                costs[tool.name].append(measure.turn(up, tool, settings.forks))
+                try:
+                    costs[tool.name].append(measure.turn(up, tool, settings.forks))
+                except HostFailed as error:
+                    if tool in TOOLS[:2]:
+                        raise
+                    out.warn(f"{error}: this turn of it does not count")
             out.show(f"{count} hosts: turn {number} of {settings.turns}", style="dim")
-    return {name: {what: middle([turn[what] for turn in turns]) for what in PIECES} for name, turns in costs.items()}
+    return {
+        name: {what: middle([turn[what] for turn in turns]) for what in PIECES}
+        for name, turns in costs.items()
+        if turns
+    }
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
