@@ -17,16 +17,22 @@ def status(_context: Context, env: str, inventory: str = "", limit: str = "", js
     finish(lambda out: looking.status(out, env, folder=folder(inventory), limit=limit or None), as_json=json)
 
 
-@task(auto_shortflags=False, help=about("env", "inventory", "limit", "count", "json"))
+@task(auto_shortflags=False, help=about("env", "inventory", "limit", "count", "verify", "json"))
 def history(
-    _context: Context, env: str, inventory: str = "", limit: str = "", count: str = "20", json: bool = False
+    _context: Context,
+    env: str,
+    inventory: str = "",
+    limit: str = "",
+    count: str = "20",
+    verify: bool = False,
+    json: bool = False,
 ) -> None:
     """Show the journal of each host."""
     from runbooks.commands import looking
 
     finish(
         lambda out: looking.history(
-            out, env, folder=folder(inventory), limit=limit or None, count=int(number("--count", count))
+            out, env, folder=folder(inventory), limit=limit or None, count=int(number("--count", count)), verify=verify
         ),
         as_json=json,
     )
@@ -71,15 +77,20 @@ def snapshots_list(_context: Context, env: str, inventory: str = "", limit: str 
     finish(lambda out: keeping.snapshots(out, env, folder=folder(inventory), limit=limit or None), as_json=json)
 
 
-@task(name="prune", auto_shortflags=False, help=about("env", "inventory", "limit", "keep", "yes", "json"))
-def snapshots_prune(_context: Context, env: str, inventory: str = "", limit: str = "", keep: str = "10", yes: bool = False,
-                    json: bool = False) -> None:  # fmt: skip
+@task(name="prune", auto_shortflags=False, help=about("env", "inventory", "limit", "keep", "older-than", "yes", "json"))
+def snapshots_prune(_context: Context, env: str, inventory: str = "", limit: str = "", keep: str = "10", older_than: str = "",
+                    yes: bool = False, json: bool = False) -> None:  # fmt: skip
     """Remove old snapshots of what is undone; what is applied can always be undone."""
     from runbooks.commands import keeping
 
     finish(
         lambda out: keeping.prune(
-            out, env, folder=folder(inventory), limit=limit or None, keep=int(number("--keep", keep))
+            out,
+            env,
+            folder=folder(inventory),
+            limit=limit or None,
+            keep=int(number("--keep", keep)),
+            older_than=older_than,
         ),
         as_json=json,
         yes=yes,

@@ -55,7 +55,7 @@ class HostWriter:
         self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
         self._named = state_dir
         self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
-        self.project_name = project_name
+        self.project_name, self.head = project_name, ""
         self._queued: list[tuple[str, bytes]] = []
         self._heard: dict[str, Reply] = {}
         self.prepared = False
@@ -114,7 +114,8 @@ class HostWriter:
 
     def release(self) -> str:
         """Gives the lock back, if this run holds it. Returns the journal's head as the run leaves it."""
-        return records.lines(self._call("release").text).get("head", "")
+        self.head = records.lines(self._call("release").text).get("head", "")
+        return self.head
 
     def owner(self) -> Owner | None:
         """Who holds the lock."""
@@ -257,9 +258,10 @@ class HostWriter:
         header = records.packed([records.word(kind, "kind"), records.word(about, "id"), json.dumps(dict(data))])
         return self._ask("note", header, wait)
 
-    def journal(self) -> tuple[Event, ...]:
-        """The events of the journal, oldest first. Raises Refused when its chain is broken."""
-        return chain.read(self._call("journal").out, self._host)
+    def journal(self, head: str | None = None) -> tuple[Event, ...]:
+        """The events of the journal, oldest first. Raises Refused when its chain is broken, or when the line whose hash is
+        `head` is not in it."""
+        return chain.read(self._call("journal").out, self._host, head)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """What can be restored, oldest first."""

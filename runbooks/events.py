@@ -254,11 +254,13 @@ class HostFailed(HostEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HostEnded(HostEvent):
-    """How the run left a host."""
+    """How the run left a host. `head` is the hash of the last line of its project's journal, where it could be had."""
 
     ending: Ending
     seconds: float
     detail: str = ""
+    project: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

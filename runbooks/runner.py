@@ -76,7 +76,10 @@ def work_on(run: Run, hosts: Sequence[HostRun], number: int) -> End:
         on_each(run, ready, lambda host: host.writer.release())
         for host in ready:
             ending = run.endings.setdefault(host.name, "failed")
-            run.emit(events.HostEnded(host=host.name, ending=ending, seconds=time.monotonic() - host.begun))
+            run.emit(events.HostEnded(
+                host=host.name, ending=ending, seconds=time.monotonic() - host.begun, project=host.writer.project_name,
+                head=host.writer.head,
+            ))  # fmt: skip
 
 
 def enter(run: Run, host: HostRun) -> None:

@@ -181,6 +181,8 @@ class Recorder:
                 self._run, event.at, ", ".join(event.steps), event.after, event.verdict.outcome, self._mask.hide(event.verdict.reason),
                 sum(r.ok for r in results), sum(r.failed for r in results), sum(r.unknown for r in results), event.verdict.seconds,
             ))  # fmt: skip
+        elif isinstance(event, events.HostEnded) and event.head:
+            self._store.head(event.host, event.project, event.head)
         elif isinstance(event, events.RunEnded) and self._run:
             self._store.end(
                 event.run,

@@ -196,7 +196,10 @@ def ended(session: Session, plans: Sequence[HostUndo], errors: Mapping[str, Runb
     endings: dict[str, events.Ending] = {}
     for plan in plans:
         endings[plan.host] = "failed" if plan.host in errors else "undone" if well.get(plan.host) else "stands"
-        emit(events.HostEnded(host=plan.host, ending=endings[plan.host], seconds=seconds))
+        writer = session.writer(plan.host)
+        emit(events.HostEnded(
+            host=plan.host, ending=endings[plan.host], seconds=seconds, project=writer.project_name, head=writer.head,
+        ))  # fmt: skip
     for name, error in errors.items():
         emit(events.HostFailed(host=name, error=error.message, mend=error.mend, code=error.code))
     code, outcome, message = 0, "done", "every file is as it was, byte for byte"

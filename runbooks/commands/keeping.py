@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from inventory import fleet
+from inventory.durations import duration
 from inventory.errors import InputError
 from rollback.model import Snapshot
 from runbooks import session, undo
@@ -36,14 +38,22 @@ def snapshots(out: Output, environment: str, *, folder: Path | None = None, limi
 
 
 def prune(
-    out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, keep: int = 10
+    out: Output,
+    environment: str,
+    *,
+    folder: Path | None = None,
+    limit: str | None = None,
+    keep: int = 10,
+    older_than: str = "",
 ) -> int:
-    """Removes the oldest snapshots that no longer stand, but for the last `keep`. What is applied is never removed."""
+    """Removes the oldest snapshots that no longer stand, but for the last `keep`, and where `older_than` is given (`30d`) only
+    older ones. What is applied is never removed."""
     if keep < 0:
         raise InputError("cannot be below 0", key="--keep", mend="write a number from 0 on")
+    before = datetime.now(UTC) - timedelta(seconds=age(older_than))
     with session.opened(environment, folder, limit, out.mask) as opened:
         found = read(opened)
-        chosen = {name: prunable(every, keep) for name, every in found.items()}
+        chosen = {name: prunable(every, keep, before) for name, every in found.items()}
         count = sum(map(len, chosen.values()))
         if not count:
             out.show("nothing to prune")
@@ -60,26 +70,44 @@ def prune(
         return exit_code(opened.errors, found)
 
 
-def prunable(every: tuple[Snapshot, ...], keep: int) -> list[str]:
-    """The snapshots that are undone, or that only undid another, without the last `keep` of them."""
+def prunable(every: tuple[Snapshot, ...], keep: int, before: datetime) -> list[str]:
+    """The snapshots that no rollback needs, without the last `keep` and those of `before` and later: each undone one, and
+    right after it what undid it, so that at no time an undone one looks as if it stood."""
     standing = {each.id for each in undo.applied(every)}
-    done = [each.id for each in every if each.id not in standing]
-    return done[: max(0, len(done) - keep)]
+    undoing = {each.note["undoes"]: each.id for each in every if "undoes" in each.note}
+    there = {each.id for each in every}
+    done = [each for each in every if each.id not in standing and each.note.get("undoes") not in there]
+    old = [each for each in done[: max(0, len(done) - keep)] if datetime.fromisoformat(each.at) < before]
+    return [name for each in old for name in (each.id, undoing.get(each.id)) if name]
+
+
+def age(text: str) -> float:
+    """Seconds of `30d` or a duration; 0 for nothing. Raises InputError."""
+    if not text:
+        return 0.0
+    if text.endswith("d") and text[:-1].isdigit():
+        return float(text[:-1]) * 86400
+    return duration(text, key="--older-than")
 
 
 def unlock(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None) -> int:
     """Breaks the lock of hosts, after showing who holds it."""
     with session.opened(environment, folder, limit, out.mask) as opened:
+        runs: dict[str, str] = {}
 
         def owner(name: str) -> str:
             writer = opened.writer(name)
-            writer.prepare()
-            found = writer.owner()
+            pending = writer.prepare().pending
+            found, (fate, command) = writer.owner(), writer.last_command()
+            runs[name] = found.run if found else ""
+            left = f"; transaction {pending} is unfinished, the next run mends it" if pending else ""
+            left += f"; its last command ({command}) still runs" if fate == "running" else ""
             return (
                 ""
                 if found is None
                 else f"{found.who}, run {found.run}, since {found.since}"
                 + ("" if found.stale else ", and it is alive: that run would stop")
+                + left
             )
 
         results = fleet.each(opened.links, owner)
@@ -90,7 +118,7 @@ def unlock(out: Output, environment: str, *, folder: Path | None = None, limit: 
         if held:
             out.confirm(f"break the lock on {', '.join(held)}?")
         for name in held:
-            opened.writer(name).unlock()
+            opened.writer(name).unlock(runs[name])
         out.show(f"{len(held)} lock(s) broken" if held else "no host is locked")
         tell_errors(out, opened)
         out.document({"unlocked": held})

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from checks import health as healths
+from checks.evidence import Store
 from checks.model import Probe
 from checks.probes import round_
 from inventory import fleet
 from runbooks import session, undo
 from runbooks.commands.choice import exit_code
 from runbooks.compose.model import Stack
+from runbooks.drift import Drifted, look
 from runbooks.model import Facts
 from runbooks.output import Output
 from runbooks.session import Session
@@ -36,6 +39,7 @@ class HostStatus:
     drift: tuple[str, ...]
     lock: str
     last_command: str
+    changes: tuple[Drifted, ...] = ()
 
 
 def status(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None) -> int:
@@ -56,18 +60,18 @@ def host_status(opened: Session, name: str) -> HostStatus:
     writer = opened.writer(name)
     writer.prepare()
     standing = undo.applied(writer.snapshots())
-    expected = {state.path: state.sha256 for snapshot in standing for state in snapshot.after}
-    now = writer.read(list(expected)) if expected else {}
-    drift = tuple(path for path, digest in expected.items() if now[path][0].sha256 != digest)
+    expected = {state.path: state for snapshot in standing for state in snapshot.after}
+    drifted = look(writer, expected, opened.mask)
     owner = writer.owner()
     return HostStatus(
         name,
         tuple({"snapshot": each.id, "run": each.run, "steps": each.step, "at": each.at} for each in standing),
-        drift,
+        tuple(each.path for each in drifted),
         f"held by {owner.who} for run {owner.run} since {owner.since}" + (", stale" if owner.stale else "")
         if owner
         else "free",
-        writer.last_command()[0],
+        ", ".join(filter(None, writer.last_command())),
+        drifted,
     )
 
 
@@ -76,26 +80,38 @@ def status_lines(found: HostStatus) -> Iterator[str]:
     yield f"{found.host}  {len(found.applied)} transaction(s) applied, lock {found.lock}"
     for each in found.applied:
         yield f"    {each['at']}  {each['steps']}  run {each['run']}"
-    for path in found.drift:
-        yield f"    ! {path} was changed since"
+    for each in found.changes:
+        yield f"    ! {each.path} {each.what}"
+        yield from (f"      {line}" for line in each.patch.splitlines())
 
 
 def history(
-    out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, count: int = 20
+    out: Output,
+    environment: str,
+    *,
+    folder: Path | None = None,
+    limit: str | None = None,
+    count: int = 20,
+    verify: bool = False,
 ) -> int:
-    """The journal of each host, the newest lines last."""
-    with session.opened(environment, folder, limit, out.mask) as opened:
+    """The journal of each host, the newest lines last. `verify`: against the last line that this controller knows; then a
+    journal that was altered or cut off is refused, and what is whole is known from now on."""
+    store = Store()
+    with closing(store), session.opened(environment, folder, limit, out.mask) as opened:
 
         def read(name: str) -> tuple[Any, ...]:
             writer = opened.writer(name)
             writer.prepare()
-            return writer.journal()
+            found = writer.journal(store.known_head(name, writer.project_name) if verify else None)
+            if verify and found:
+                store.head(name, writer.project_name, found[-1].hash)
+            return found
 
         results = fleet.each(opened.links, read)
         opened.drop({name: result.error for name, result in results.items() if result.error})
         found = {name: result.value or () for name, result in results.items() if not result.error}
         for name, entries in found.items():
-            out.show(f"{name}  {len(entries)} event(s)")
+            out.show(f"{name}  {len(entries)} event(s)" + (", each in its place" if verify else ""))
             out.show(*(f"    {each.at}  {each.kind:<10} {each.run}  {summary(each.data)}" for each in entries[-count:]))
         tell_errors(out, opened)
         out.document({

@@ -35,6 +35,8 @@ ABOUT = {
     "force": "put files back although they were changed since (their bytes are kept)",
     "count": "how many of the newest events",
     "keep": "how many undone snapshots to keep",
+    "verify": "see that no line was altered or cut off since this controller saw the journal last",
+    "older-than": "only those of more than so long ago: 30d, 12h",
     "watch": "a live screen, until Ctrl-C or q; lines where there is no terminal",
     "host": "a practice host, or for adopt [user@]host[:port]",
     "write": "write the entry as a new environment's file",
