@@ -80,9 +80,9 @@ def status_lines(found: HostStatus) -> Iterator[str]:
     yield f"{found.host}  {len(found.applied)} transaction(s) applied, lock {found.lock}"
     for each in found.applied:
         yield f"    {each['at']}  {each['steps']}  run {each['run']}"
-    for each in found.changes:
-        yield f"    ! {each.path} {each.what}"
-        yield from (f"      {line}" for line in each.patch.splitlines())
+    for drifted in found.changes:
+        yield f"    ! {drifted.path} {drifted.what}"
+        yield from (f"      {line}" for line in drifted.patch.splitlines())
 
 
 def history(
