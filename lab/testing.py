@@ -18,7 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", "cli")
 NOTHING_SELECTED = 5
 """pytest's exit code for a selection without a test, which is no failure: a path may hold only one of the two parts."""
-PROGRAMS = {"/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox", "/usr/bin/sudo": "sudo"}
+PROGRAMS = {
+    "/usr/sbin/sshd": "openssh-server",
+    "/bin/busybox": "busybox",
+    "/usr/bin/strace": "strace",
+    "/usr/bin/sudo": "sudo",
+}
 
 
 def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
