@@ -6,7 +6,7 @@ import platform
 import re
 from pathlib import Path
 
-from inventory.errors import RunbookError
+from lab.engine import NoEngine
 
 SUITE = "trixie"
 """Debian 13: it has every server of the example platform and Docker 26.1 with Compose 2.26.1 (measured in docs)."""
@@ -42,12 +42,12 @@ def uris(text: str, *, deb822: bool) -> list[str]:
 
 
 def architecture() -> str:
-    """Debian's name of this machine's architecture. Raises RunbookError for one that the lab was never tried on."""
+    """Debian's name of this machine's architecture. Raises NoEngine for one that the lab was never tried on."""
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     try:
         return names[platform.machine()]
     except KeyError:
-        raise RunbookError(f"the lab cannot be built on {platform.machine()}", mend="use x86_64 or aarch64") from None
+        raise NoEngine(f"the lab cannot be built on {platform.machine()}", mend="use x86_64 or aarch64") from None
 
 
 def settings(folder: Path = Path("/etc/apt/apt.conf.d")) -> bytes:

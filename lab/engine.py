@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +17,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inventory.errors import RunbookError
+from lab.packages import NotRoot, apt_install
 from lab.state import cache
 
 if TYPE_CHECKING:
     import docker
 
 START_LIMIT_S = 60.0
+PROGRAMS = {"dockerd": "docker.io", "iptables": "iptables"}
+"""What an engine of the lab's own is started with, and the Debian package that has it."""
+
+
+class NoEngine(RunbookError):
+    """No engine answers here and none can be made to, or the one that does allows no engine inside."""
+
+
 MEND = "start Docker, or run as root on Debian or Ubuntu; `./inv plan --phase 1 --file FILE` needs no engine"
 
 
 def client() -> docker.DockerClient:
-    """A client of the engine that answers, made to answer if need be. Raises RunbookError with the way without one."""
+    """A client of the engine that answers, made to answer if need be. Raises NoEngine with the way without one."""
     found = answering()
     if found:
         return found
@@ -40,7 +48,7 @@ def client() -> docker.DockerClient:
         start()
     found = answering()
     if not found:
-        raise RunbookError(f"the Docker engine does not answer: see {log_file()}", mend=MEND)
+        raise NoEngine(f"the Docker engine does not answer: {last_word()} (all of it: {log_file()})", mend=MEND)
     return found
 
 
@@ -64,25 +72,26 @@ def answering() -> docker.DockerClient | None:
 
 
 def install() -> None:
-    """Installs an engine where that can be done without asking: as root on Debian or Ubuntu."""
-    if shutil.which("dockerd"):
-        if os.geteuid() != 0:
-            raise RunbookError("no Docker engine answers, and starting one needs root", mend=MEND)
-        return
-    apt_install("docker.io", "iptables")
+    """Installs an engine where that can be done without asking: as root on Debian or Ubuntu.
+
+    An installation that was interrupted has `dockerd` already, but not yet what it needs: then it is finished.
+    """
+    missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    if "docker.io" not in missing and os.geteuid() != 0:
+        raise NoEngine("no Docker engine answers, and starting one needs root", mend=MEND)
+    if missing:
+        try:
+            apt_install(*missing)
+        except NotRoot as error:
+            raise NoEngine(error.message, mend=MEND) from None
 
 
-def apt_install(*packages: str) -> None:
-    """Installs Debian packages as root. Raises RunbookError where that is not possible."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise RunbookError(f"needs {', '.join(packages)}, which only root on Debian or Ubuntu can install", mend=MEND)
-    print(f"installing {', '.join(packages)}", file=sys.stderr)
-    environment = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        done = subprocess.run(["apt-get", "-qq", *words], env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-            raise RunbookError(f"apt-get {words[0]} failed: {last}", mend=MEND)
+def last_word() -> str:
+    """Why the engine did not start, in its own words."""
+    try:
+        return log_file().read_text(errors="replace").strip().splitlines()[-1]
+    except (OSError, IndexError):
+        return "it said nothing"
 
 
 def start() -> None:

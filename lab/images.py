@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from inventory.errors import RunbookError
 from lab import apt, engine
+from lab.packages import apt_install
 from lab.progress import Progress
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def base(client: docker.DockerClient, progress: Progress) -> str:
         if present(client, tag):
             return tag
         if not shutil.which("debootstrap"):
-            engine.apt_install("debootstrap")
+            apt_install("debootstrap")
         progress("base image: debootstrap")
         with tempfile.TemporaryDirectory(prefix="runbook-base-") as folder:
             root = Path(folder) / "root"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from inventory.errors import RunbookError
-from lab import images
+from lab import engine, images
 from lab.progress import Progress
 from lab.services import IMAGES
 
@@ -168,7 +168,7 @@ def create(client: docker.DockerClient, image: str, *, name: str, hostname: str,
             host_config=host_config, stop_signal="SIGTERM",
         )  # fmt: skip
     except APIError as error:
-        raise RunbookError(f"this engine allows no nested engine: {error.explanation}", host=hostname) from error
+        raise engine.NoEngine(f"this engine allows no nested engine: {error.explanation}", host=hostname) from error
     return client.containers.get(made["Id"])
 
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.packages import apt_install
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", "cli")
 NOTHING_SELECTED = 5
@@ -102,10 +104,7 @@ def install_programs() -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get") or Path("/run/systemd/system").exists():
         print(f"tests that need {', '.join(missing)} are skipped: install them to run all", file=sys.stderr)
         return
-    print(f"installing {', '.join(missing)}", file=sys.stderr)
-    environment = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-        subprocess.run(["apt-get", "-qq", *words], check=True, env=environment, stdout=sys.stderr)
+    apt_install(*missing)
 
 
 def call(words: Sequence[str], environment: os._Environ[str] | dict[str, str]) -> int:
