@@ -251,9 +251,14 @@ def down(progress: Progress, *, purge: bool = False, state: LabState | None = No
     client = engine.answering()
     if client:
         mine = {"label": f"compose-runbook.lab={state.tag}"}
-        for container in client.containers.list(all=True, filters=mine):
+
+        def remove(container: Container) -> None:
             progress(f"{container.name}: removing")
             container.remove(force=True, v=True)
+            progress(f"{container.name}: removed")
+
+        with ThreadPoolExecutor(len(HOSTS)) as pool:
+            list(pool.map(remove, client.containers.list(all=True, filters=mine)))
         for volume in client.volumes.list(filters=mine):
             volume.remove(force=True)
         if purge:
