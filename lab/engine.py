@@ -86,6 +86,20 @@ def install() -> None:
             raise NoEngine(error.message, mend=MEND) from None
 
 
+@contextmanager
+def errors() -> Iterator[None]:
+    """What the engine refuses is one line of its own words. Raises RunbookError."""
+    from docker.errors import APIError, DockerException
+
+    try:
+        yield
+    except DockerException as error:
+        why = str(error.explanation if isinstance(error, APIError) else error) or type(error).__name__
+        raise RunbookError(
+            f"the Docker engine says: {why.splitlines()[0]}", mend="./inv lab.down, then again"
+        ) from error
+
+
 def last_word() -> str:
     """Why the engine did not start, in its own words."""
     try:
@@ -151,9 +165,13 @@ def log_file() -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Holds a lock that all checkouts of this user share."""
+def locked(name: str, *, wait: bool = True) -> Iterator[bool]:
+    """Holds a lock that all checkouts of this user share. Without `wait` it may be another's: then it gives False."""
     cache().mkdir(parents=True, exist_ok=True)
     with (cache() / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True

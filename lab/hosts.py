@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import socket
-import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory.errors import RunbookError
-from lab import coldstart, engine, images, seed
+from lab import checkout, coldstart, engine, images, seed
 from lab.progress import Progress
-from lab.state import HOSTS, PROJECT_DIR, ROOT, LabState, ssh_config
+from lab.state import HOSTS, PROJECT_DIR, ROOT, LabState
 
 if TYPE_CHECKING:
     import docker
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_S = 90.0
 RECIPE = "compose-runbook.recipe"
+DRAFT = f"{PROJECT_DIR}.draft"
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,18 @@ def up(progress: Progress, *, start: bool = True, scale: float = 1.0, state: Lab
 
     `scale` multiplies the stand-ins' start-up times; it takes effect when a host is made anew.
     """
-    state = state or LabState(ROOT)
+    with checkout.turn(progress), engine.errors():
+        make(progress, start, scale, state or LabState(ROOT))
+
+
+def make(progress: Progress, start: bool, scale: float, state: LabState) -> None:
+    """Makes what is missing, and waits until every host answers."""
     client = engine.client()
     base = images.base(client, progress)
     image = images.build(client, "host", "images/host/Dockerfile", {"BASE": base}, progress)
     with engine.locked("seed"):
         volume = seed.volume(client, image, base, scale, progress)
-    ports = identity(state)
+    ports = checkout.identity(state)
     recipe = images.digest(f"{image} {volume}".encode())
     for host in HOSTS:
         ensure(client, state, host, image, volume, recipe, ports[host], progress)
@@ -72,45 +75,6 @@ def ready(client: docker.DockerClient, state: LabState, host: str, progress: Pro
         progress(f"{host}: the platform answers")
 
 
-def identity(state: LabState) -> dict[str, int]:
-    """The checkout's own keys, pinned host keys and ports, made at first use. Returns host -> port."""
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    state.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stamp = state.folder / "ports.json"
-    if stamp.exists():
-        return {str(host): int(port) for host, port in json.loads(stamp.read_text()).items()}
-    lines = []
-    for name in ("id_ed25519", *HOSTS):
-        key = Ed25519PrivateKey.generate()
-        private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
-        public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()
-        write_private(state.folder / name, private)
-        write_private(state.folder / f"{name}.pub", public.encode() + b"\n")
-        if name in HOSTS:
-            lines.append(f"{name} {public}\n")
-    ports = free_ports()
-    write_private(state.known_hosts, "".join(lines).encode())
-    write_private(state.ssh_config, ssh_config(state, ports).encode())
-    write_private(stamp, json.dumps(ports).encode())
-    return ports
-
-
-def free_ports() -> dict[str, int]:
-    """A free port on loopback for each host."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in HOSTS]
-    ports = {host: int(server.getsockname()[1]) for host, server in zip(HOSTS, sockets, strict=True)}
-    for server in sockets:
-        server.close()
-    return ports
-
-
-def write_private(path: Path, data: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(data)
-
-
 def ensure(client: docker.DockerClient, state: LabState, host: str, image: str, source: str, recipe: str, port: int,
            progress: Progress) -> None:  # fmt: skip
     """Makes a host's container and volume, or starts them, so that they fit the recipe."""
@@ -118,9 +82,10 @@ def ensure(client: docker.DockerClient, state: LabState, host: str, image: str, 
 
     try:
         container = client.containers.get(state.container(host))
-        if container.labels.get(RECIPE) == recipe:
+        # One that was never started may not have got its files any more.
+        if container.labels.get(RECIPE) == recipe and container.status != "created":
             if container.status != "running":
-                container.start()
+                start_container(container)
             return
         container.remove(force=True, v=True)
     except NotFound:
@@ -131,39 +96,27 @@ def ensure(client: docker.DockerClient, state: LabState, host: str, image: str, 
         client, image, name=state.container(host), hostname=host, volume=state.volume(host),
         labels={**state.labels(), RECIPE: recipe}, ports={"22/tcp": ("127.0.0.1", port)},
     )  # fmt: skip
-    container.put_archive("/", pack(host_files(state, host)))
-    container.start()
+    container.put_archive("/", checkout.pack(checkout.host_files(state, host)))
+    start_container(container)
 
 
-def host_files(state: LabState, host: str) -> Mapping[str, tuple[bytes, int, int]]:
-    """What a host is given before its first start: path -> (bytes, mode, owner)."""
-    return {
-        "etc/ssh/ssh_host_ed25519_key": ((state.folder / host).read_bytes(), 0o600, 0),
-        "etc/ssh/ssh_host_ed25519_key.pub": ((state.folder / f"{host}.pub").read_bytes(), 0o644, 0),
-        "home/deploy/.ssh/authorized_keys": (state.key.with_suffix(".pub").read_bytes(), 0o600, 1000),
-    }
+def start_container(container: Container) -> None:
+    """Raises RunbookError where the engine refuses, such as for a port that another program took meanwhile."""
+    from docker.errors import APIError
 
-
-def pack(files: Mapping[str, tuple[bytes, int, int]]) -> bytes:
-    """A tar of files with mode and owner; a folder `.ssh` belongs to its files' owner."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, (data, mode, owner) in files.items():
-            if Path(path).parent.name == ".ssh":
-                folder = tarfile.TarInfo(str(Path(path).parent))
-                folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o700, owner, owner
-                tar.addfile(folder)
-            info = tarfile.TarInfo(path)
-            info.size, info.mode, info.uid, info.gid, info.mtime = len(data), mode, owner, owner, int(time.time())
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    try:
+        container.start()
+    except APIError as error:
+        raise RunbookError(
+            f"cannot be started: {error.explanation}", host=str(container.name), mend="./inv lab.down, then again"
+        ) from error
 
 
 def deploy(container: Container) -> None:
     """Puts the example platform into its project folder, byte for byte as it is in `examples/`, owned by deploy."""
     example = ROOT / "examples" / "reconciliation"
     files = {
-        f"reconciliation/{path.relative_to(example)}": (
+        f"{Path(DRAFT).name}/{path.relative_to(example)}": (
             path.read_bytes(),
             0o600 if path.name == ".env" else 0o644,
             1000,
@@ -171,9 +124,10 @@ def deploy(container: Container) -> None:
         for path in sorted(example.rglob("*"))
         if path.is_file()
     }
-    run(container, ["rm", "-rf", PROJECT_DIR])
-    container.put_archive("/srv", pack(files))
-    run(container, ["chown", "-R", "deploy:deploy", PROJECT_DIR])
+    run(container, ["rm", "-rf", DRAFT])
+    container.put_archive(str(Path(DRAFT).parent), checkout.pack(files))
+    # The folder gets its name last, so that one that is there is whole.
+    run(container, ["sh", "-c", f"chown -R deploy:deploy {DRAFT} && rm -rf {PROJECT_DIR} && mv {DRAFT} {PROJECT_DIR}"])
 
 
 def bring_up(container: Container, *, cold: bool = False) -> coldstart.ColdStart:
@@ -247,20 +201,26 @@ def status(state: LabState | None = None) -> Iterator[HostStatus]:
 
 def down(progress: Progress, *, purge: bool = False, state: LabState | None = None) -> None:
     """Removes this checkout's hosts, volumes and keys; with `purge` also the images and the seed that checkouts share."""
-    state = state or LabState(ROOT)
+    with checkout.turn(progress), engine.errors():
+        remove(progress, purge, state or LabState(ROOT))
+
+
+def remove(progress: Progress, purge: bool, state: LabState) -> None:
+    """Removes everything that carries this checkout's label, and its folder."""
     client = engine.answering()
     if client:
         mine = {"label": f"compose-runbook.lab={state.tag}"}
 
-        def remove(container: Container) -> None:
+        def take_away(container: Container) -> None:
             progress(f"{container.name}: removing")
             container.remove(force=True, v=True)
             progress(f"{container.name}: removed")
 
         with ThreadPoolExecutor(len(HOSTS)) as pool:
-            list(pool.map(remove, client.containers.list(all=True, filters=mine)))
+            list(pool.map(take_away, client.containers.list(all=True, filters=mine)))
         for volume in client.volumes.list(filters=mine):
             volume.remove(force=True)
+        seed.sweep(client)
         if purge:
             seed.purge(client)
         engine.stop()

@@ -6,6 +6,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-PREFIX = "compose-runbook-seed-"
+PREFIX = "compose-runbook-images-"
+LABEL = "compose-runbook.seed"
+SEED, DONE = {LABEL: "seed"}, {LABEL: "done"}
+MARK = "-done"
+"""What a seed's volume and the container that fills it carry. A label is there from the start, so that a volume of its
+own, made last, says that the filling was not interrupted."""
 CAPABILITIES = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -64,8 +70,6 @@ CAPABILITIES = [
 
 def volume(client: docker.DockerClient, host_image: str, base: str, scale: float, progress: Progress) -> str:
     """The name of a volume whose content is an engine's data root with all service images."""
-    from docker.errors import NotFound
-
     tags = {
         service.tag: images.build(
             client, service.target, "images/services/Dockerfile", {"BASE": base}, progress, service.target
@@ -73,25 +77,33 @@ def volume(client: docker.DockerClient, host_image: str, base: str, scale: float
         for service in IMAGES
     }
     name = PREFIX + images.digest(f"{host_image} {scale} {sorted(tags.items())}".encode())
-    try:
-        if client.volumes.get(name).attrs["Labels"].get("compose-runbook.seed") == "done":
-            return name
-    except NotFound:
-        pass
-    draft = f"{name}-draft"
-    drop(client, draft)
+    if {name, name + MARK} <= names(client):
+        return name
+    discard(client, name)
     progress("seed: loading the service images into an engine")
-    client.volumes.create(draft, labels={"compose-runbook.seed": "draft"})
-    container = create(client, host_image, name=draft, hostname="seed", volume=draft, labels={}, ports={})
+    client.volumes.create(name, labels=SEED)
+    container = create(client, host_image, name=name, hostname="seed", volume=name, labels=SEED, ports={})
     try:
         container.start()
         fill(client, container, tags, scale)
         container.stop(timeout=30)
-        copy(client, host_image, draft, name, {"compose-runbook.seed": "done"})
-    finally:
-        container.remove(force=True, v=True)
-    drop(client, draft)
+    except BaseException:
+        discard(client, name)
+        raise
+    container.remove(force=True, v=True)
+    client.volumes.create(name + MARK, labels=DONE)
     return name
+
+
+def names(client: docker.DockerClient) -> set[str]:
+    """The volumes of all seeds, and their marks."""
+    return {str(found.name) for found in client.volumes.list(filters={"label": LABEL})}
+
+
+def discard(client: docker.DockerClient, name: str) -> None:
+    """Removes a seed, whole or not, its mark first."""
+    drop(client, name + MARK)
+    drop(client, name)
 
 
 def fill(client: docker.DockerClient, container: Container, tags: Mapping[str, str], scale: float) -> None:
@@ -134,12 +146,21 @@ def wrapped(file: IO[bytes], name: str) -> Iterator[bytes]:
 
 
 def copy(client: docker.DockerClient, image: str, source: str, target: str, labels: Mapping[str, str]) -> None:
-    """A volume `target` with the content of `source`; what stood in it before is lost."""
+    """A volume `target` with the content of `source`; what stood in it before is lost.
+
+    The container that copies carries the labels too, so that one that an interruption leaves is found and removed.
+    """
     drop(client, target)
     client.volumes.create(target, labels=dict(labels))
     binds = {source: {"bind": "/from", "mode": "ro"}, target: {"bind": "/to", "mode": "rw"}}
     client.containers.run(
-        image, ["-a", "/from/.", "/to/"], entrypoint="cp", volumes=binds, remove=True, network_mode="none"
+        image,
+        ["-a", "/from/.", "/to/"],
+        entrypoint="cp",
+        volumes=binds,
+        remove=True,
+        network_mode="none",
+        labels=dict(labels),
     )
 
 
@@ -148,7 +169,7 @@ def create(client: docker.DockerClient, image: str, *, name: str, hostname: str,
     """A container in which an engine can run: privileged, or with every capability that the machine does have."""
     from docker.errors import APIError
 
-    privileged = may_be_privileged(client, image)
+    privileged = may_be_privileged(client, image, labels)
     mounts = [f"{volume}:/var/lib/docker:rw"]
     if not privileged and str(client.info().get("CgroupVersion", "1")) == "1":
         mounts.append("/sys/fs/cgroup:/sys/fs/cgroup:rw")
@@ -172,12 +193,14 @@ def create(client: docker.DockerClient, image: str, *, name: str, hostname: str,
     return client.containers.get(made["Id"])
 
 
-def may_be_privileged(client: docker.DockerClient, image: str) -> bool:
+def may_be_privileged(client: docker.DockerClient, image: str, labels: Mapping[str, str]) -> bool:
     """Whether this engine starts privileged containers (some machines lack a capability that this needs)."""
     from docker.errors import APIError
 
     try:
-        tried = client.containers.create(image, entrypoint="true", privileged=True, network_mode="none")
+        tried = client.containers.create(
+            image, entrypoint="true", privileged=True, network_mode="none", labels=dict(labels)
+        )
     except APIError:
         return False
     try:
@@ -198,22 +221,35 @@ def bounding_set() -> list[str]:
 
 
 def drop(client: docker.DockerClient, name: str) -> None:
-    """Removes a volume and the container of the same name, where they are."""
+    """Removes a volume with the containers that use it, such as one that still copies after an interruption."""
     from docker.errors import NotFound
 
-    for found in (client.containers, client.volumes):
-        try:
-            found.get(name).remove(force=True)
-        except NotFound:
-            continue
+    for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True):
+        with suppress(NotFound):
+            container.remove(force=True, v=True)
+    with suppress(NotFound):
+        client.volumes.get(name).remove(force=True)
+
+
+def sweep(client: docker.DockerClient) -> None:
+    """Removes what is left of a seed whose making was interrupted, unless one is being made at this moment."""
+    with engine.locked("seed", wait=False) as mine:
+        if mine:
+            for container in client.containers.list(all=True, filters={"label": LABEL}):
+                container.remove(force=True, v=True)
+            whole = names(client)
+            for found in client.volumes.list(filters={"label": f"{LABEL}={SEED[LABEL]}"}):
+                if found.name + MARK not in whole:
+                    discard(client, found.name)
 
 
 def purge(client: docker.DockerClient) -> None:
     """Removes seeds and images that no container uses any more."""
     from docker.errors import APIError
 
-    for found in client.volumes.list(filters={"label": "compose-runbook.seed"}):
-        found.remove(force=True)
+    for name in names(client):
+        if not name.endswith(MARK):
+            discard(client, name)
     for image in client.images.list(name=images.REPOSITORY):
         try:
             client.images.remove(image.id, force=True)
