@@ -204,12 +204,15 @@ def watched(stage: Stage, extra: Sequence[Probe] = ()) -> tuple[Probe, ...]:
 def back_again(services: Iterable[str], restarts: Sequence[Restart]) -> tuple[Probe, ...]:
     """What is watched after an undo: that each service runs, and still answers the check that it had in between.
 
-    A check of the old stack may take its whole interval for a first verdict, so "starting" is no failure here.
+    A check of the old stack may take its whole interval for a verdict. So "starting" is no failure here, nor, where the
+    check itself is asked, an "unhealthy" from while the services that this one needs were away. Containers that neither
+    the change nor the undo made anew keep the restarts that they had.
     """
     checks = {restart.service: restart.check for restart in restarts if restart.check}
     found = []
     for service in dict.fromkeys([*(restart.service for restart in restarts), *services]):
-        found.append(Probe("container", f"container:{service}", service, {"may_start": True}))
+        lenient = "runs_only" if service in checks else "may_start"
+        found.append(Probe("container", f"container:{service}", service, {lenient: True}))
         if service in checks:
             found.append(Probe("command", f"answers:{service}", service, {"command": checks[service]}))
     return tuple(found)

@@ -183,7 +183,8 @@ def settings_of(run: Run, stage: Stage) -> Gate:
 
 def gate(run: Run, hosts: Sequence[HostRun], stages: Mapping[str, Stage], settings: Gate, side: Side) -> Verdict:
     """Watches a stage's probes on all its hosts at once. An undo is watched to its end, whoever wants to stop."""
-    probes = {host.name: watched(stages[host.name]) for host in hosts}
+    asked = watched if side == "change" else lambda stage: stage.probes
+    probes = {host.name: asked(stages[host.name]) for host in hosts}
     steps = names(stages[hosts[0].name])
     wait = run.stop.wait if side == "change" else None
     return gating.watch(hosts, probes, settings, run.emit, steps=steps, side=side, wait=wait)

@@ -82,6 +82,8 @@ JUDGED = [
     ("container", {}, 0, "s running starting 0 false 0", False, 0, "still starting"),
     ("container", {"may_start": True}, 0, "s running starting 0 false 0", True, 0, ""),
     ("container", {"may_start": True}, 0, "s running unhealthy 0 false 0", False, 0, "unhealthy"),
+    ("container", {"runs_only": True}, 0, "s running unhealthy 0 false 0", True, 0, ""),
+    ("container", {"runs_only": True}, 0, "s restarting unhealthy 3 false 1", False, 3, "restarting, exit 1"),
     ("container", {}, 0, "s exited none 0 true 137", False, 0, "exited, exit 137, out of memory"),
     ("container", {}, 0, "s restarting none 5 false 1", False, 5, "restarting, exit 1"),
     ("container", {}, 0, "s running healthy 0 false 0\ns exited none 0 false 2", False, 0, "exited, exit 2"),

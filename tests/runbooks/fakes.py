@@ -43,10 +43,11 @@ case $1 in
         form=$3; shift 3
         for id in "$@"; do
             project=${id%/*} service=${id#*/} health=healthy
-            if said "$service is unhealthy"; then health=unhealthy; fi
+            if said "$service is unhealthy" || [ -e "$here/long-ago-unhealthy-$service" ]; then health=unhealthy; fi
+            restarts=$(cat "$here/restarts-$service" 2>/dev/null || echo 0)
             case $form in
                 *Config.Image*) echo "example/$service:1" ;;
-                *State.Status*) echo "$service running $health 0 false 0" ;;
+                *State.Status*) echo "$service running $health $restarts false 0" ;;
                 *) echo "state {\"Status\": \"running\", \"Health\": {\"Status\": \"$health\", \"Log\": [{\"ExitCode\": 1, \"Output\": \"no\"}]}}" ;;
             esac
         done

@@ -1,5 +1,7 @@
 """A run on real files, through the real program that writes them; only `docker` is a stand-in."""
 
+from dataclasses import replace
+
 import pytest
 
 from checks.model import Gate
@@ -113,6 +115,20 @@ def test_an_operator_who_stops_leaves_every_byte_as_before(bench, kind):
     assert content(folder) == before
     assert (bench.end.outcome, bench.end.hosts) == ("interrupted", {"web-1": "undone"})
     assert bench.writer("web-1").owner() is None
+
+
+def test_what_a_stopped_wave_did_not_reach_may_have_been_restarted_and_unhealthy_before(bench):
+    folder = bench.host()
+    before = content(folder)
+    bench.docker.tell("restarts-web", "2")
+    bench.docker.tell("long-ago-unhealthy-web")
+    bench.on = lambda event: bench.stop.set() if isinstance(event, events.ServiceUp) else None
+    (host,) = (plan := bench.plan("\n# one")).hosts
+    (stage,) = host.stages
+    checked = replace(stage, restarts=tuple(replace(each, check=("true",)) for each in stage.restarts))
+    assert bench.migrate(replace(plan, hosts=(replace(host, stages=(checked,)),))) == 130
+    assert content(folder) == before
+    assert bench.end.hosts == {"web-1": "undone"}
 
 
 def test_an_operator_who_stops_before_the_first_host_changes_nothing(bench):
