@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import shlex
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,13 +21,42 @@ LONGEST_S = 60.0
 """Seconds of an answer for which no limit was named."""
 
 
-def docker_client(client: paramiko.SSHClient) -> docker.APIClient:
+@dataclass(frozen=True)
+class Sessions:
+    """What the docker SDK takes for its SSH client: sessions of the link that is there, each of which runs `words`.
+
+    `data` is what the program's standard input begins with, as for one that becomes root's by a password.
+    """
+
+    client: paramiko.SSHClient
+    words: Sequence[str]
+    data: bytes = b""
+
+    def get_transport(self) -> Sessions | None:
+        return self if self.client.get_transport() else None
+
+    def open_session(self) -> paramiko.Channel:
+        transport = self.client.get_transport()
+        if transport is None:
+            raise EOFError("the link was lost")
+        channel = transport.open_session()
+        start = channel.exec_command
+
+        def started(_command: Any) -> None:
+            start(shlex.join(self.words))
+            channel.sendall(self.data)
+
+        channel.exec_command = started  # type: ignore[method-assign, assignment]
+        return channel
+
+
+def docker_client(sessions: Sessions) -> docker.APIClient:
     """The host's Docker API, each of its connections a channel of the link that is there."""
     import docker
     from docker.transport.sshconn import SSHHTTPAdapter
 
     class ChannelAdapter(SSHHTTPAdapter):  # type: ignore[misc, unused-ignore]
-        def __init__(self, link: paramiko.SSHClient) -> None:
+        def __init__(self, link: Sessions) -> None:
             super().__init__("ssh://link", timeout=60, max_pool_size=DOCKER_POOL, shell_out=True)
             self.ssh_client = link
 
@@ -34,7 +65,7 @@ def docker_client(client: paramiko.SSHClient) -> docker.APIClient:
             self.pools.clear()
 
     api = docker.APIClient(base_url="http://link:2375", version="1.41", timeout=60)
-    api.mount(api.base_url, ChannelAdapter(client))
+    api.mount(api.base_url, ChannelAdapter(sessions))
     api._version = api.version(api_version=False)["ApiVersion"]
     return api
 

@@ -30,6 +30,7 @@ IDLE = 2
 """Shells that a link keeps between exchanges: a run seldom asks more at once."""
 CONNECT_LIMIT_S = 15.0
 CHUNK = 1 << 15
+DIAL_DOCKER = "exec docker system dial-stdio"
 
 
 def connect(host: Host, mask: Mask) -> Link:
@@ -173,7 +174,8 @@ class SshLink:
     def docker(self) -> docker.APIClient:
         with self._lock:
             if self._docker is None:
-                self._docker = channels.docker_client(self._connection.client)
+                words, data = self._words(Call(DIAL_DOCKER, (), b"", self.host.become))
+                self._docker = channels.docker_client(channels.Sessions(self._connection.client, words, data))
             return self._docker
 
     def http(self) -> requests.Session:
