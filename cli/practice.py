@@ -50,7 +50,10 @@ def demo(_context: Context, json: bool = False, colds: str = "1", scale: str = "
 
     finish(
         lambda out: story.demo(
-            out, colds=int(number("--colds", colds)), scale=number("--scale", scale, whole=False), picture=picture
+            out,
+            colds=int(number("--colds", colds, least=1)),
+            scale=number("--scale", scale, whole=False, least=0.1),
+            picture=picture,
         ),
         as_json=json,
     )

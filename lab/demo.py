@@ -40,6 +40,7 @@ def demo(out: Output, *, colds: int = 1, scale: float = 1.0, picture: str = "") 
 
     `colds`: cold starts before and after. `scale`: of the stand-ins' start-up times.
     """
+    out.may_picture(picture)
     with progress.bars() as tell:
         hosts.up(tell, scale=scale)
     with out.pictured(picture, "./inv demo"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory.errors import InputError, Refused, RunbookError
@@ -55,6 +57,12 @@ class Output:
     def error(self, error: RunbookError) -> None:
         """One line about what is wrong and the mend."""
         self.errors.print(self.mask.hide(f"error: {error}"), style="red", markup=False, soft_wrap=True)
+
+    def may_picture(self, path: str) -> None:
+        """Raises InputError where a picture could not be written in the end: what it shows may take minutes."""
+        folder = Path(path).resolve().parent
+        if path and not (folder.is_dir() and os.access(folder, os.W_OK) and not Path(path).is_dir()):
+            raise InputError("cannot be written", path=path, key="--picture", mend="name a file in a folder of yours")
 
     @contextmanager
     def pictured(self, path: str, title: str) -> Iterator[None]:

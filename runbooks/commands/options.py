@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 
 from inventory import fleet
@@ -76,15 +77,17 @@ def split(words: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() for word in words or () for part in str(word).split(",") if part.strip())
 
 
-def number(option: str, text: str, *, whole: bool = True) -> float:
-    """An option that is a number. Invoke's own reading of one ends in a traceback. Raises InputError."""
+def number(option: str, text: str, *, whole: bool = True, least: float = 0) -> float:
+    """An option that is a number, `least` or more. Invoke's own reading of one ends in a traceback. Raises InputError."""
+    kind = "a whole number" if whole else "a number"
     try:
         found = int(text) if whole else float(text)
+        if not isfinite(found):
+            raise ValueError
     except ValueError:
-        kind = "a whole number" if whole else "a number"
         raise InputError(f"{text!r} is not {kind}", key=option, mend="write digits") from None
-    if found < 0:
-        raise InputError("cannot be below 0", key=option, mend="write a number from 0 on")
+    if found < least:
+        raise InputError(f"cannot be below {least:g}", key=option, mend=f"write {kind} from {least:g} on")
     return found
 
 
