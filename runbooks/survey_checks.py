@@ -27,7 +27,7 @@ def check_folder(host: Host, found: Answers) -> None:
     if folder is not None:
         raise InputError(
             f"the project's folder {host.project.directory} cannot be entered", host=host.name,
-            mend="mend project_dir in the inventory, or the folder's rights",
+            mend="mend project_dir in the inventory or the folder's rights, or set ansible_become: true",
         )  # fmt: skip
 
 

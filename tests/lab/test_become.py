@@ -64,17 +64,23 @@ def link(clerk: Callable[[str], Path]) -> Iterator[Link]:
 
 
 @pytest.mark.parametrize(
-    ("lines", "why"),
+    ("code", "lines", "why"),
     [
-        ("        ansible_become: true\n", "a password is required"),
-        ("        ansible_become: true\n        ansible_become_password: wrong-one\n", "incorrect password attempts"),
-        ("", "permission denied"),
+        (5, "        ansible_become: true\n", "a password is required"),
+        (
+            5,
+            "        ansible_become: true\n        ansible_become_password: wrong-one\n",
+            "incorrect password attempts",
+        ),
+        (1, "", "cannot be entered"),
     ],
 )
-def test_who_may_not_is_told_so_in_one_line(inv: Inv, clerk: Callable[[str], Path], lines: str, why: str) -> None:
+def test_who_may_not_is_told_so_in_one_line(
+    inv: Inv, clerk: Callable[[str], Path], code: int, lines: str, why: str
+) -> None:
     own = clerk(lines)
     ran = inv("plan", "--phase", "1", "--env", "clerks", "--inventory", str(own))
-    assert ran.code == 5, ran.out
+    assert ran.code == code, ran.out
     (line,) = ran.err.splitlines()
     assert line.startswith("error: production-1: ") and why in line.lower()
     assert "ansible_become" in line
