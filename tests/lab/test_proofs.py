@@ -18,14 +18,17 @@ ROLE = (
     f"create role auditor login password '{PASSWORD}'; grant all on schema public to auditor; "
     "grant all on all tables in schema public to auditor; grant all on all sequences in schema public to auditor"
 )
-# The backend logs in as a role of its own, which the pooler's list of users does not have, and Logstash is down.
+# The backend logs in as a role of its own, of which the pooler does not know (nor may it ask the database), and Logstash is
+# down.
 WORLD = r"""cd "$1" && cp -p docker-compose.yml /tmp/kept-for-proofs || exit
 docker compose exec -T postgres sh -c 'psql -q -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$1"' sh "$2" &&
 sed -i "/TODO(platform)/{n;s|://.*@postgres|://auditor:$3@postgres|}" docker-compose.yml &&
+docker compose exec -T pgbouncer sh -c "sed -i 's/ auth_user=[^ ]*//' /etc/pgbouncer/pgbouncer.ini && kill -HUP 1" &&
 docker compose up -d --no-deps --no-build --wait backend && docker compose stop logstash && echo ready
 """
 AS_BEFORE = r"""cd "$1" && mv /tmp/kept-for-proofs docker-compose.yml &&
-docker compose start logstash && docker compose up -d --no-deps --no-build --wait backend && echo ready
+docker compose start logstash && docker compose up -d --no-deps --force-recreate pgbouncer &&
+docker compose up -d --no-deps --no-build --wait backend && echo ready
 """
 CHECKS = {
     "frontend": "true",
