@@ -18,9 +18,9 @@ from lab.state import HOSTS, LabState, ssh_config
 
 
 @contextmanager
-def turn(progress: Progress) -> Iterator[None]:
-    """Keeps a second `lab.up` or `lab.down` of this checkout waiting until the first has ended."""
-    handle = os.open(Path(__file__).parent, os.O_RDONLY)
+def turn(progress: Progress, folder: Path = Path(__file__).parent) -> Iterator[None]:
+    """Keeps a second `lab.up` or `lab.down` of this checkout waiting until the first has ended. `folder` is what is locked."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,14 +49,18 @@ def test_what_an_interruption_left_half_is_made_anew_and_fits_together(tmp_path:
         assert f"{host} {public}\n" in state.known_hosts.read_text()
 
 
-def test_a_second_lab_up_of_a_checkout_waits_for_the_first() -> None:
+def test_a_second_lab_up_of_a_checkout_waits_for_the_first(tmp_path: Path) -> None:
     holder = (
-        "import sys\nfrom lab import checkout\n"
-        "with checkout.turn(print):\n    print('mine', flush=True)\n    sys.stdin.readline()\n"
+        "import pathlib, sys\nfrom lab import checkout\n"
+        "with checkout.turn(print, pathlib.Path(sys.argv[1])):\n    print('mine', flush=True)\n    sys.stdin.readline()\n"
     )
     root = Path(__file__).resolve().parents[2]
     child = subprocess.Popen(
-        [sys.executable, "-c", holder], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", holder, str(tmp_path)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdin is not None and child.stdout is not None
     assert child.stdout.readline() == "mine\n"
@@ -67,7 +71,7 @@ def test_a_second_lab_up_of_a_checkout_waits_for_the_first() -> None:
         child.stdin.write("go on\n")  # type: ignore[union-attr]
         child.stdin.flush()  # type: ignore[union-attr]
 
-    with checkout.turn(hear):
+    with checkout.turn(hear, tmp_path):
         assert child.wait(60) == 0
     assert told == ["waiting: another lab.up or lab.down of this checkout is at work"]
 
