@@ -141,6 +141,8 @@ def decode(data: bytes, path: str, limit: int) -> str:
     except UnicodeDecodeError as error:
         at = data.count(b"\n", 0, error.start) + 1
         raise InputError("is not UTF-8 text", path=path, line=at, mend="save it as UTF-8") from None
+    if "\r" in text and "\n" not in text:
+        raise InputError("ends its lines with a lone CR", path=path, line=1, mend="save it with LF or CRLF line ends")
     if "\0" in text:
         at = text.count("\n", 0, text.index("\0")) + 1
         raise InputError("has a NUL byte: it is binary", path=path, line=at, mend="is this the right file?")

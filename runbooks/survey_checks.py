@@ -113,6 +113,8 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
     """Teaches the mask every secret of a stack and its containers: variables, URLs, options of commands, and what the
     files' text besides says is one."""
     mask.reveal(names(stack))
+    for name, value in stack.spec.environment.items():
+        mask.learn(name, value)
     for path, data in stack.files.items():
         text = data.decode("utf-8", "replace")
         for name, value in secret_text.given(text):

@@ -47,11 +47,17 @@ def default_files(directory: str, files: Mapping[str, bytes], host: str = "") ->
 
 
 def file_stack(
-    paths: Sequence[str | Path], *, name: str | None = None, profiles: Sequence[str] = (), env_files: Sequence[str] = ()
+    paths: Sequence[str | Path],
+    *,
+    name: str | None = None,
+    profiles: Sequence[str] = (),
+    env_files: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Stack:
     """A stack from local Compose files in merge order (`-`: standard input; a folder: as Compose chooses there).
 
-    Needs no SSH and no Docker. Raises InputError for what cannot be read.
+    `environment`: what the shell has set, which wins over `.env` as it does for Compose. Needs no SSH and no Docker.
+    Raises InputError for what cannot be read.
     """
     files: dict[str, bytes] = {}
     chosen = [posixpath.normpath(str(Path.cwd() / path)) for path in paths]
@@ -68,7 +74,7 @@ def file_stack(
         folder = posixpath.dirname(chosen[0])
     spec = ProjectSpec(
         folder, name or project_name(posixpath.basename(folder)), tuple(chosen),
-        tuple(env_files) or (".env",), tuple(profiles),
+        tuple(env_files) or (".env",), tuple(profiles), environment=dict(environment or {}),
     )  # fmt: skip
     for _ in range(ROUNDS):
         missing = project.wanted(spec, files, frozenset(absent))

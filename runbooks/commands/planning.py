@@ -31,7 +31,7 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     if files:
         if keep:
             raise InputError("keeps plans of hosts only", key="--out", mend="use --patch for local files")
-        made, errors, done = propose.offline(file_stack(files), phase, out.mask), {}, ["files"]
+        made, errors, done = propose.offline(file_stack(files, environment=os.environ), phase, out.mask), {}, ["files"]
         if patch and made.hosts[0].blocked:
             raise Refused(made.hosts[0].blocked[0], key="--patch")
     else:

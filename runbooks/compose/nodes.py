@@ -111,8 +111,8 @@ class Document:
 
 
 def _root(data: bytes, path: str) -> Node | None:
-    """The root node. The C composer refuses a colon inside brackets (`[80:80]`), which Compose takes: what it refuses
-    is tried with the slow one."""
+    """The root node. The C composer refuses a colon inside brackets (`[80:80]`) and an anchor that stands twice, which
+    Compose takes: what it refuses is tried with the slow one."""
     try:
         return yaml_text.parse(data, path)
     except InputError as error:
@@ -122,7 +122,9 @@ def _root(data: bytes, path: str) -> Node | None:
         from ruamel.yaml.error import YAMLError
 
         try:
-            root: Node | None = YAML(typ="safe", pure=True).compose(yaml_text.decode(data, path, yaml_text.LIMIT))
+            reader = YAML(typ="safe", pure=True)
+            reader.composer.warn_double_anchors = False  # an alias means the last one before it
+            root: Node | None = reader.compose(yaml_text.decode(data, path, yaml_text.LIMIT))
         except (YAMLError, ValueError):
             raise error from None
         if root is not None:

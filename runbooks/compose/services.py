@@ -79,7 +79,13 @@ def _edges(item: Item | None, service: str) -> dict[str, Edge]:
     if item is None or item.value is None:
         return {}
     if isinstance(item.value, list):
-        return {str(element.value): _listed(element, key) for element in item.value}
+        found: dict[str, Edge] = {}
+        for element in item.value:
+            edge = _listed(element, key)
+            if edge.dependency in found and not item.layers:
+                raise element.bad(key, f"names {edge.dependency} twice", "keep one of the two")
+            found[edge.dependency] = edge
+        return found
     if not isinstance(item.value, dict):
         raise item.bad(key, "must be a list or a mapping of services", "write - NAME under it")
     return {name: _mapped(name, entry, f"{key}.{name}", item) for name, entry in item.value.items()}

@@ -143,7 +143,8 @@ class _Builder:
                 if merges:  # Ansible's readers take two; Compose's does not.
                     raise self._bad(key, "<< stands twice in one mapping", "write <<: [*one, *other]")
                 merges = True
-                if not isinstance(child, MappingNode | SequenceNode):
+                sources = child.value if isinstance(child, SequenceNode) else [child]
+                if not all(isinstance(each, MappingNode) for each in sources):
                     raise self._bad(key, "<< merges only mappings", "name the anchor of a mapping")
             else:
                 own.append((key, child))

@@ -194,7 +194,7 @@ def find(service: Service) -> Entry | None:
     """The entry of a service's image, by its variant where the variants ship different clients."""
     name, owner = images.repository(service.image), images.owner(service.image)
     entry = ENTRIES.get(f"{owner}/{name}") or ENTRIES.get(name)
-    if entry is None:
+    if entry is None or not images.serves(service):
         return None
     tag = _tag(service.image)
     if "fpm" in tag:

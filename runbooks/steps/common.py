@@ -16,7 +16,7 @@ def refusals(applied: Applied, what: str) -> tuple[tuple[Refusal, ...], tuple[Op
         Refusal(entry.operation.service, entry.place.path, entry.place.line, what, entry.reason, entry.mend)
         for entry in applied.refused
     )
-    return told, failed
+    return tuple(dict.fromkeys(told)), failed
 
 
 def health_probes(stack: Stack, services: Iterable[str]) -> tuple[Probe, ...]:

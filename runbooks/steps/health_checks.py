@@ -167,6 +167,8 @@ def choose(service: Service, facts: Facts, settings: Mapping[str, Any]) -> tuple
         entry = catalogue.find(service)
         if entry is not None and entry.blind:
             return None, "its image ships no program that could ask it: plan against the live host to be sure"
+        if not images.serves(service):
+            return None, "its command runs no server, only clients: name a check in health_checks if it has one"
         return None, "no check is known for its image: name one in health_checks, or plan against the live host"
     if not options:
         return None, "no check is known for its image, and it declares no port: name one in health_checks"
@@ -244,8 +246,10 @@ def quick_start(service: Service, facts: Facts, settings: Mapping[str, Any]) -> 
     check = service.health_check
     if check is None or (check.interval_s if check.interval_s is not None else 30.0) < SLOW_S:
         return {}
+    if check.start_period_s == 0:
+        return {}  # written by hand, and without a period a start_interval never acts
     missing: dict[str, str] = {}
-    if not check.start_period_s:
+    if check.start_period_s is None:
         missing["start_period"] = LATE
     if check.start_interval_s is None and quick_starts(facts):
         missing["start_interval"] = str(settings["start_interval"])

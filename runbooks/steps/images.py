@@ -13,12 +13,28 @@ TELEMETRY = re.compile(
 )
 """Logs, traces and metrics: what a service that answers users can do without. (`pgvector` and `temporal` are none.)"""
 JOB = re.compile(
-    r"(?:^|[-_])(?:migrat\w*|init\w*|setup|seed\w*|bootstrap|createbuckets?|job|once|provision\w*)(?:$|[-_])"
+    r"(?:^|[-_])(?:migrat\w*|init\w*|setup|seed\w*|bootstrap|create(?:buckets?|topics?|db)?|creator|job|once|provision\w*)(?:$|[-_])"
 )
 NOT_POOLED = re.compile(
     r"export(?:er)?|backup|dump|pgadmin|adminer|pghero|pgweb|migrat|flyway|liquibase|alembic|debezium|wal-?g|barman|replica|repmgr|patroni"
 )
 """Services that need their own connection: exporters, backups, administration, migrations, replication."""
+
+
+CLIENTS = frozenset((
+    "psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_isready", "createdb", "createuser", "dropdb", "mysql", "mysqldump",
+    "mysqladmin", "mariadb", "mariadb-dump", "mariadb-admin", "mongo", "mongosh", "mongodump", "mongorestore", "mongoimport",
+    "redis-cli", "valkey-cli", "kafka-topics", "kafka-configs", "kafka-acls", "kafka-console-consumer",
+    "kafka-console-producer", "cub", "mc", "cqlsh", "cypher-shell", "clickhouse-client", "influx", "etcdctl", "rabbitmqadmin",
+    "rabbitmqctl", "nc", "curl", "wget", "crond", "cron", "cron.sh",
+))  # fmt: skip
+"""Programs that server images ship to ask a server with, or to keep time: a service that runs only these serves nothing."""
+_IDLE = frozenset(
+    ("sleep", "tail", "true", "echo", "printf", "exit", "wait", "set", "export", "cd", "until", "while", "do", "done",
+     "if", "then", "else", "fi", "for", "trap", "[", "test", ":", "sh", "bash", "/bin/sh", "/bin/bash", "exec", "!", "")
+)  # fmt: skip
+_PARTS = re.compile(r"&&|\|\||[;|&\n]")
+_KEYWORDS = re.compile(r"(?:(?:until|while|do|if|then|else|exec|!)\s+|\w+=\S*\s+)*")
 
 
 def repository(image: str | None) -> str:
@@ -33,6 +49,27 @@ def owner(image: str | None) -> str:
     """The part of the repository name before the last: `bitnami` for `docker.io/bitnami/pgbouncer`; else empty."""
     parts = (image or "").split("@", 1)[0].split("/")
     return parts[-2].lower() if len(parts) > 1 else ""
+
+
+def serves(service: Service) -> bool:
+    """Whether a service may run what its image is there for: its command is not made of clients and waiting alone."""
+    given = service.value.get("entrypoint")
+    entry = [str(word) for word in given] if isinstance(given, list) else str(given or "").split()
+    words = [*entry, *(service.command or ())]
+    if not words:
+        return True
+    shell = words[0].rsplit("/", 1)[-1] in ("sh", "bash", "ash") and len(words) > 1
+    options = [word for word in words[1:] if word.startswith("-") and not word.startswith("--")]
+    if not shell:
+        programs = {words[0]}
+    elif any("c" in word for word in options):
+        text = " ".join(word for word in words[1:] if word not in options)
+        programs = {(_KEYWORDS.sub("", part.strip(), count=1).split() or [""])[0] for part in _PARTS.split(text)}
+    else:
+        return True
+    names = {program.strip("\"'()").rsplit("/", 1)[-1].removesuffix(".sh") for program in programs}
+    clients = {client.removesuffix(".sh") for client in CLIENTS}
+    return not (names <= clients | _IDLE and names - {"exit", ""})
 
 
 def is_telemetry(service: Service) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import ComposerError
 
 KNOWN = frozenset((
     "postgres", "postgresql", "postgis", "timescaledb", "pgbouncer", "mysql", "mariadb", "mongo", "redis",
@@ -26,7 +27,7 @@ _JOBS = re.compile(r"(?:^|[-_])(?:migrat|init|setup|seed|bootstrap|job|once|prov
 
 def eligible(data: bytes) -> set[Found]:
     """(service, what, dependency or variable) for each thing that must change in a file that stands alone."""
-    model = YAML(typ="safe", pure=False).load(data.decode("utf-8-sig"))
+    model = read(data.decode("utf-8-sig"))
     services: Mapping[str, Any] = {
         str(name): service or {} for name, service in ((model or {}).get("services") or {}).items()
     }
@@ -44,6 +45,16 @@ def eligible(data: bytes) -> set[Found]:
             if condition == "service_started" and dependency in checked | gained:
                 found.add((name, "condition", dependency))
     return found | {(name, "database_url", variable) for name, variable in urls(services, active)}
+
+
+def read(text: str) -> Any:
+    """A file as plain data. ruamel.yaml's C reader takes no anchor that stands twice; its own does."""
+    try:
+        return YAML(typ="safe", pure=False).load(text)
+    except ComposerError:
+        yaml = YAML(typ="safe", pure=True)
+        yaml.composer.warn_double_anchors = False
+        return yaml.load(text)
 
 
 def edges(service: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import SafeConstructor
 
 from runbooks import book, draft
@@ -28,14 +29,25 @@ class _Constructor(SafeConstructor):
 
 
 _Constructor.add_constructor("!reset", lambda constructor, node: None)
-_Constructor.add_constructor("!override", lambda constructor, node: constructor.construct_sequence(node))
+_Constructor.add_constructor(
+    "!override",
+    lambda constructor, node: getattr(constructor, f"construct_{node.id}")(node),
+)
 
 
 def plain(data: bytes) -> Any:
     """A file as ruamel.yaml alone reads it, merge keys resolved."""
-    yaml = YAML(typ="safe", pure=False)
-    yaml.Constructor = _Constructor
-    return yaml.load(data.decode("utf-8-sig"))
+    text = data.decode("utf-8-sig")
+    for pure in (False, True):  # the C reader takes no anchor that stands twice
+        yaml = YAML(typ="safe", pure=pure)
+        yaml.Constructor = _Constructor
+        yaml.composer.warn_double_anchors = False
+        try:
+            return yaml.load(text)
+        except ComposerError:
+            if pure:
+                raise
+    raise AssertionError
 
 
 def plan(stack: Stack) -> Draft:

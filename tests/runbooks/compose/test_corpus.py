@@ -83,6 +83,11 @@ def test_the_small_files_have_the_bytes_that_they_are_about() -> None:
 
 
 WHY = {
+    "bad_dependency_twice.yml": "6: services.web.depends_on: names db twice (keep one of the two)",
+    "bad_lone_cr.yml": "1: ends its lines with a lone CR (save it with LF or CRLF line ends)",
+    "bad_merge_of_texts.yml": "7: << merges only mappings (name the anchor of a mapping)",
+    "bad_template.yml": "2: is not YAML",
+    "bad_two_documents.yml": "(keep one document in the file)",
     "bad_cycle.yml": "dependency cycle detected: a -> b -> a (take one of these dependencies out)",
     "bad_duplicate_key.yml": "4: image: stands twice: first on line 3 (keep one of the two)",
     "bad_env_file.yml": "absent.env, which is not there (mend the path, or create the file)",

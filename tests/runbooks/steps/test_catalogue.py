@@ -190,3 +190,38 @@ def test_a_language_image_is_asked_by_its_own_runtime_at_its_declared_port(name:
     assert first.test[0] == "CMD"
     assert first.wrong is not None
     assert any("3000" in word for word in first.test)
+
+
+IDLE = {
+    "a client": "psql -h db -c 'select 1'",
+    "an endless wait": "sleep infinity",
+    "a loop that waits": "sh -c 'while true; do sleep 60; done'",
+    "a client and a wait": 'bash -c "redis-cli -h cache ping; while true; do sleep 60; done"',
+    "a client behind variables": "sh -c 'PGPASSWORD=x psql -h db && echo done'",
+    "a timer": "/cron.sh",
+}
+SERVING = {
+    "options": "-c shared_buffers=1GB",
+    "its server": "docker-entrypoint.sh postgres",
+    "a server in a shell": 'sh -c "exec postgres -c fsync=off"',
+    "a server and a client in a shell": "sh -c 'postgres & sleep 2; psql -c x; wait'",
+    "a script": "bash /start.sh",
+    "a server behind a wait": "sh -c 'until nc -z other 1; do sleep 1; done; exec postgres'",
+}
+
+
+@pytest.mark.parametrize("case", IDLE)
+def test_a_service_whose_command_only_asks_or_waits_gets_no_check_of_its_images_server(case: str) -> None:
+    found, reason = offline("postgres:17", f"    command: {IDLE[case]}\n")
+    assert found == ""
+    assert "only clients" in reason
+
+
+@pytest.mark.parametrize("case", SERVING)
+def test_a_service_whose_command_runs_a_server_gets_its_images_check(case: str) -> None:
+    assert "pg_isready" in offline("postgres:17", f"    command: {SERVING[case]}\n")[0]
+
+
+def test_an_entrypoint_that_only_asks_counts_with_its_command() -> None:
+    assert offline("postgres:17", '    entrypoint: [sh, -c]\n    command: ["pg_dump -h db app"]\n')[0] == ""
+    assert offline("postgres:17", '    entrypoint: [sh, -c]\n    command: ["postgres"]\n')[0] != ""

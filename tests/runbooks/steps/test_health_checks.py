@@ -190,6 +190,11 @@ def test_an_own_check_keeps_its_test_and_interval() -> None:
     assert check is not None and (check.test, check.interval_s, check.retries) == (("CMD", "x"), 30.0, 7)
 
 
+def test_a_start_period_of_zero_that_was_written_by_hand_stays() -> None:
+    stack = services(web="image: a, healthcheck: {test: [CMD, x], interval: 30s, start_period: 0s}")
+    assert change(STEP, stack, live(stack)).edits == ()
+
+
 KEPT = {
     "runs once and ends": services(x="image: a, restart: 'no'"),
     "is disabled in the file": services(x="image: a, healthcheck: {disable: true}"),
