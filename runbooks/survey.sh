@@ -107,7 +107,10 @@ survey() { # FOLDER NAME [OPTION]...; the name --files: nothing but the paths
     tmp=$(mktemp -d "${TMPDIR:-/tmp}/runbook.XXXXXX") || exit 1
     trap 'rm -rf "$tmp"' EXIT
     trap 'exit 129' HUP INT TERM PIPE
-    cat >"$tmp/paths"
+    cat >"$tmp/paths" || {
+        echo "there is no room in ${TMPDIR:-/tmp}" >&2
+        exit 1
+    }
     if ! cd "$project" 2>"$tmp/folder.err"; then
         echo 1 >"$tmp/folder.exit"
         send folder "$tmp/folder.err"
