@@ -47,9 +47,9 @@ def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = 
 
 
 @task(auto_shortflags=False, help=about(
-    "env", "inventory", "run", "to", "with-later", "limit", "force", "yes", "forks", "json"))  # fmt: skip
+    "env", "inventory", "run", "to", "with-later", "limit", "force", "from-controller", "yes", "forks", "json"))  # fmt: skip
 def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "", to: str = "", with_later: bool = False, limit: str = "",
-             force: bool = False, yes: bool = False, forks: str = "", json: bool = False) -> None:  # fmt: skip
+             force: bool = False, from_controller: bool = False, yes: bool = False, forks: str = "", json: bool = False) -> None:  # fmt: skip
     """Undo the last run that you made, or another one: every file byte for byte."""
     from runbooks.commands import rolling_back
 
@@ -64,6 +64,7 @@ def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "
             force=force,
             forks=forks,
             later=with_later,
+            from_controller=from_controller,
         ),
         as_json=json,
         yes=yes,

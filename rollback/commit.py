@@ -192,6 +192,37 @@ class HostWriter:
         self._write(undone, (), None)
         return undone
 
+    def abandon(self) -> None:
+        """Lets go of an unfinished transaction that nothing on the host can repair, journalled: `restore` comes next."""
+        self._call("abandon")
+
+    def restore(
+        self, snapshot: Snapshot, data: Mapping[str, bytes], known: Iterable[FileState] = (), *, force: bool = False
+    ) -> bool:
+        """Puts back every file of a snapshot from bytes that were kept elsewhere, for a host that lost its own. False where
+        all is as it was already.
+
+        Raises Drift for a file that is neither as before the transaction nor as after it, nor one of `known`, unless `force`.
+        """
+        expected = {(each.path, each.sha256, each.link) for each in (*snapshot.before, *snapshot.after, *known)}
+        found = {path: state for path, (state, _) in self.read([each.path for each in snapshot.before]).items()}
+        for path, state in found.items():
+            if (path, state.sha256, state.link) not in expected and (state.link or not force):
+                raise Drift(
+                    f"{path} was changed since", host=self._host, mend="restore it, or add --force (keeps a copy)"
+                )
+        writes = tuple(
+            FileWrite(found[state.path], data.get(state.path), state.mode, state.uid, state.gid)
+            for state in snapshot.before
+            if found[state.path] != state and (found[state.path].sha256 or state.sha256)
+        )
+        if writes:
+            self.commit(Transaction(
+                f"{self.run}-vault-{snapshot.id}"[-100:], self.run, snapshot.step, snapshot.project_dir, writes,
+                images=snapshot.images, note={"undoes": snapshot.id},
+            ))  # fmt: skip
+        return bool(writes)
+
     def _write(
         self, snapshot: Snapshot, reads: Iterable[FileState], sources: Mapping[str, bytes | None] | None
     ) -> None:

@@ -419,6 +419,7 @@ main() {
         read) read_files ;;
         commit) commit ;;
         recover) hold; recover; let_go ;;
+        abandon) hold; abandon; let_go ;;
         execute) execute ;;
         last) last_command ;;
         note) receive; record "$(head -n 1 "$header")" "$(sed -n 2p "$header")" "$(sed -n 3p "$header")"; done_with_data; say "head $(head_of_journal)" ;;
@@ -429,6 +430,12 @@ main() {
     esac
 }
 
+abandon() { # an unfinished transaction that nothing here can repair: its files are put back from elsewhere
+    if [ -s "$state/pending" ]; then
+        record abandon "$(cat "$state/pending")" && rm -f "$state/pending" && flush "$state" || { let_go; refuse 12 "refused cannot write in $state"; }
+    fi
+    say abandoned
+}
 prune() { # in the order that was given, and surely: what undid a transaction must not go before the transaction
     while IFS= read -r name; do
         rm -f "$state/snapshots/$name.json" && flush "$state/snapshots" && rm -f "$state/snapshots/$name.files" \

@@ -53,6 +53,14 @@ def load(host: str, project: str, snapshot: str) -> tuple[Snapshot, dict[str, by
     return found, data
 
 
+def of_run(host: str, project: str, run: str) -> list[tuple[Snapshot, dict[str, bytes]]]:
+    """What is kept of a run on a host, the newest first. Raises Refused when a copy is damaged."""
+    found = [load(host, project, path.stem) for path in (_place(host, project) / "snapshots").glob("[!.]*.json")]
+    return sorted(
+        (each for each in found if each[0].run == run), key=lambda each: (each[0].at, each[0].id), reverse=True
+    )
+
+
 def _place(host: str, project: str) -> Path:
     return folder() / re.sub(r"[^A-Za-z0-9._-]", "_", host) / re.sub(r"[^A-Za-z0-9._-]", "_", project)
 

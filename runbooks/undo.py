@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from checks.model import Gate
 from inventory import fleet
 from inventory.errors import Drift, Refused, RunbookError
+from rollback import vault
 from rollback.model import FileState, Snapshot
 from runbooks import events, gating, unmaking
 from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, restarts_of
@@ -21,11 +22,15 @@ GATE = Gate(window_s=10.0, interval_s=2.0, failure_limit=1)
 
 @dataclass(frozen=True)
 class HostUndo:
-    """What a rollback does on one host: snapshots, the newest first, and the services to bring up, in order."""
+    """What a rollback does on one host: snapshots, the newest first, and the services to bring up, in order.
+
+    `contents`: each snapshot's bytes by path, where they come from the controller's copy instead of the host's own.
+    """
 
     host: str
     snapshots: tuple[Snapshot, ...]
     restarts: tuple[Restart, ...]
+    contents: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -85,6 +90,24 @@ def survey(
                 mend="roll that back first, or add --with-later to take both",
             )
     return wanted, plans
+
+
+def survey_vault(session: Session, run: str) -> tuple[HostUndo, ...]:
+    """What the controller's own copies can undo of a run, for hosts that lost theirs. What a host cannot repair is given up."""
+
+    def read(name: str) -> HostUndo | None:
+        writer = session.writer(name)
+        kept = vault.of_run(name, writer.project_name, run)
+        if not kept:
+            return None
+        if writer.prepare().pending:
+            writer.abandon()
+        plan = host_undo(name, [snapshot for snapshot, _ in reversed(kept)])
+        return replace(plan, contents={snapshot.id: data for snapshot, data in kept})
+
+    results = fleet.each(session.links, read, limit=session.forks)
+    session.drop({name: result.error for name, result in results.items() if result.error})
+    return tuple(result.value for result in results.values() if result.value)
 
 
 def from_snapshot(found: Sequence[Snapshot], to: str) -> list[Snapshot]:
@@ -148,11 +171,15 @@ def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:
 def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) -> bool:
     """Puts the files back snapshot by snapshot, then the images, then brings each service up once."""
     begin = time.monotonic()
-    if not force and len(plan.snapshots) > 1:
+    if not force and len(plan.snapshots) > 1 and not plan.contents:
         unchanged(host, plan)
         unmaking.ready(host.link, host.plan.compose.name, plan.snapshots)
+    known = [state for snapshot in plan.snapshots for state in (*snapshot.before, *snapshot.after)]
     for snapshot in plan.snapshots:
-        host.writer.undo(snapshot, force=force)
+        if plan.contents:
+            host.writer.restore(snapshot, plan.contents[snapshot.id], known, force=force)
+        else:
+            host.writer.undo(snapshot, force=force)
     host.give_back_images(plan.snapshots[-1])
     well = host.bring_up(plan.restarts, undoing=True)
     detail = "" if well else "the files are as before; not every service got healthy with them"

@@ -33,6 +33,7 @@ ABOUT = {
     "run": "the run to undo, by its id",
     "to": "undo everything back to this snapshot",
     "with-later": "also undo the runs that came after it and still stand (phase 2 with phase 1)",
+    "from-controller": "from the copies that this controller keeps, for a host that lost its own",
     "force": "put files back although they were changed since (their bytes are kept)",
     "count": "how many of the newest events",
     "keep": "how many undone snapshots to keep",

@@ -19,7 +19,7 @@ from runbooks.undo import HostUndo
 
 def rollback(out: Output, environment: str = "", *, folder: Path | None = None, run: str | None = None,
              to: str | None = None, limit: str | None = None, force: bool = False, later: bool = False,
-             forks: str = "") -> int:  # fmt: skip
+             forks: str = "", from_controller: bool = False) -> int:  # fmt: skip
     """Undoes the last run that this operator made, or the one that is named. Returns the exit code.
 
     Raises InputError where production would be chosen without being named.
@@ -34,7 +34,13 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
                 raise InputError("there is no run to undo", mend="name the environment: --env staging")
             environment, chosen = last.environment, None if to else last.id
         with session.opened(environment, folder, limit, out.mask, forks=options.forks(forks)) as opened:
-            what, plans = undo.survey(opened, run=chosen, to=to, later=later)
+            if from_controller:
+                what = chosen or next(
+                    (each.id for each in store.runs(environment=environment) if each.kind == "migrate"), ""
+                )
+                plans = undo.survey_vault(opened, what)
+            else:
+                what, plans = undo.survey(opened, run=chosen, to=to, later=later)
             for name, error in opened.errors.items():
                 error.host = error.host or name
                 out.error(error)
