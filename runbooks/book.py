@@ -18,7 +18,7 @@ from inventory.errors import InputError
 from runbooks import applying
 from runbooks.compose.model import Stack
 from runbooks.model import Change, Facts, Question, Risk
-from runbooks.steps import conditions, health_checks, pgbouncer, resource_profiles, startup_order
+from runbooks.steps import conditions, health_checks, pgbouncer, pool_tuning, resource_profiles, startup_order
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -35,6 +35,7 @@ STEPS: Mapping[str, StepKind] = {
     "conditions": conditions,  # type: ignore[dict-item]
     "health_checks": health_checks,  # type: ignore[dict-item]
     "pgbouncer": pgbouncer,  # type: ignore[dict-item]
+    "pool_tuning": pool_tuning,  # type: ignore[dict-item]
     "resource_profiles": resource_profiles,  # type: ignore[dict-item]
     "startup_order": startup_order,  # type: ignore[dict-item]
 }

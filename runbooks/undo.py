@@ -173,6 +173,7 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
     begin = time.monotonic()
     if not force and len(plan.snapshots) > 1 and not plan.contents:
         unchanged(host, plan)
+    if not force:
         unmaking.ready(host.link, host.plan.compose.name, plan.snapshots)
     known = [state for snapshot in plan.snapshots for state in (*snapshot.before, *snapshot.after)]
     for snapshot in plan.snapshots:
