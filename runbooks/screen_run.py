@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from checks.evidence import GateRecord, RunRecord, Store
@@ -13,6 +14,8 @@ from runbooks import events
 if TYPE_CHECKING:
     from rich.console import Console
 
+SHOWN = 12
+"""Hosts that are named one by one in a line."""
 STYLES = {
     "changed": "green",
     "undone": "yellow",
@@ -22,6 +25,13 @@ STYLES = {
     "failed": "red",
     "stands": "bold red",
 }
+
+
+def some(hosts: Sequence[str]) -> str:
+    """Hosts in one line that can be read: all of a few, the first and how many there are of a fleet."""
+    if len(hosts) <= SHOWN:
+        return ", ".join(hosts)
+    return f"{', '.join(hosts[:3])} ... {hosts[-1]} ({len(hosts)} hosts)"
 
 
 class RunScreen:
@@ -48,7 +58,7 @@ class RunScreen:
             self._say(f"  override: {event.override}", "yellow")
 
     def _batch_started(self, event: events.BatchStarted) -> None:
-        self._say(f"batch {event.number} of {event.of}: {', '.join(event.hosts)}", "bold")
+        self._say(f"batch {event.number} of {event.of}: {some(event.hosts)}", "bold")
 
     def _noted(self, event: events.Noted) -> None:
         self._say(f"  {event.host}  {event.text}", "yellow" if event.attention else "dim")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from inventory.errors import InputError
 from runbooks.batches import DEFAULT, sizes, split
+from runbooks.screen_run import some
 
 
 def test_the_default_is_one_canary_then_a_quarter_then_the_rest() -> None:
@@ -38,3 +39,8 @@ def test_a_size_that_is_none_is_refused_with_the_mend(word: str) -> None:
 
 def test_a_batch_that_is_larger_than_may_be_connected_is_several() -> None:
     assert split(range(10), ("1", "100%"), 4) == ((0,), (1, 2, 3, 4), (5, 6, 7, 8), (9,))
+
+
+def test_a_fleet_is_told_in_one_line_that_can_be_read() -> None:
+    assert some(("web-1", "web-2")) == "web-1, web-2"
+    assert some([f"web-{number}" for number in range(990)]) == "web-0, web-1, web-2 ... web-989 (990 hosts)"
