@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -58,7 +59,7 @@ class HostWriter:
         self.project_name, self.head = project_name, ""
         self._queued: list[tuple[str, bytes]] = []
         self._heard: dict[str, Reply] = {}
-        self.prepared = False
+        self.prepared, self.skew_s, self.free_kib = False, 0.0, 0
 
     def opening(self) -> list[Call]:
         """What `prepare` and `recover` ask, to go ahead of another exchange; its replies are for `heard`."""
@@ -98,7 +99,8 @@ class HostWriter:
             raise HostFailed(
                 "its answer cannot be understood", host=self._host, mend="see that /bin/sh and coreutils work there"
             )
-        self.prepared = True
+        self.prepared, self.skew_s = True, seconds - time.time()
+        self.free_kib = kib
         return Prepared(self.state_dir, seconds, kib, head, found.get("pending") or None, warning)
 
     def lock(self, *, wait: bool = True) -> None:

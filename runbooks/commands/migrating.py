@@ -12,7 +12,7 @@ from checks.evidence import Store
 from inventory import receivers
 from inventory.errors import InputError, Refused
 from inventory.link import Link, Reply
-from runbooks import batches, events, heeding, interrupt, propose, run_model, runner, screen, session
+from runbooks import batches, events, heeding, interrupt, preflight, propose, run_model, runner, screen, session
 from runbooks import plan as plans
 from runbooks.ahead import Ahead
 from runbooks.commands import options, planning
@@ -68,6 +68,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit))
         if wanted is not None:
             same_as(wanted, plan)
+        plan = preflown(opened, plan)
         out.show(*screen.plan_view(plan, out.mask, diff=how.diff))
         if how.check:
             for error in opened.errors.values():
@@ -168,6 +169,19 @@ def same_as(wanted: Mapping[str, Any], plan: Plan) -> None:
     raise Refused(
         f"the world has changed since the plan was made: {where}", key="--plan", mend="plan again, and review that"
     )
+
+
+def preflown(opened: Session, plan: Plan) -> Plan:
+    """The plan, with what each host's own state says against it."""
+
+    def ground(name: str) -> preflight.Ground:
+        writer = opened.writer(name)
+        return preflight.Ground(writer.skew_s, writer.free_kib)
+
+    return replace(plan, hosts=tuple(
+        replace(host, blocked=(*host.blocked, *preflight.refusals(host, ground(host.host)))) if opened.writer(host.host).prepared else host
+        for host in plan.hosts
+    ))  # fmt: skip
 
 
 def allowed(opened: Session, plan: Plan, accepted: str) -> Plan:
