@@ -4,6 +4,7 @@
 # Exit codes: 0 done, 10 drift, 11 locked, 12 refused, 13 the state folder cannot be made, 14 interrupted work is pending.
 # Every effect is an external command, so that tests can stop the program anywhere. Nothing runs before the last line.
 # shellcheck disable=SC2015 # A && B && C || refuse: whichever of them fails, the answer is to refuse
+# shellcheck disable=SC2030,SC2031 # what runs within a folder runs in the subshell that set the names
 set -u
 umask 077
 export LC_ALL=C
@@ -68,7 +69,7 @@ holds_lock() { case $(readlink "$lock") in "run=$run "*) return 0 ;; esac; retur
 take_lock() { alone "$project" try_lock; code=$?; [ "$code" = 0 ] || exit "$code"; }
 try_lock() {
     text=$(lock_text '') || refuse 12 "refused the clock of this host cannot be read"
-    if ln -s "$text" "$lock" 2>/dev/null; then return 0; fi
+    if ln -s -n "$text" "$lock" 2>/dev/null; then return 0; fi
     if holds_lock; then return 0; fi
     found=$(readlink "$lock") || refuse 12 "refused the lock in $project cannot be written"
     refuse 11 "locked $(date +%s) $found"
@@ -77,7 +78,7 @@ renew_lock() { alone "$project" try_renew; code=$?; [ "$code" = 0 ] || exit "$co
 try_renew() {
     holds_lock || refuse 11 "locked $(date +%s) $(readlink "$lock")"
     since=$(readlink "$lock"); since=${since#*since=}; since=${since%% *}
-    text=$(lock_text "$since") && ln -s "$text" "$lock.$$" && mv -f "$lock.$$" "$lock"
+    text=$(lock_text "$since") && ln -s -n "$text" "$lock.$$" && take_name "$lock.$$" "$lock"
 }
 break_lock() { # RUN: only the lock that was looked at, or any where none is named
     found=$(readlink "$lock" 2>/dev/null)
@@ -93,8 +94,24 @@ hold() { # the lock for one verb, unless this run has it already: another run's 
 let_go() { if [ -n "$borrowed" ]; then alone "$project" give_back; fi; }
 
 # --- files ---------------------------------------------------------------------------------------------------------------
-place() { # the file itself, when it is a link inside the project
-    if [ -h "$1" ]; then readlink -f "$1"; else printf '%s' "$1"; fi
+place() { # the file itself, when it is a link inside the project; a link that leads elsewhere is only ever replaced
+    real=$1
+    if [ -h "$1" ]; then real=$(readlink -f "$1"); fi
+    case $real in "$root"/*) printf '%s' "$real" ;; *) printf '%s' "$1" ;; esac
+}
+# Who may write in the project's folder (a container that mounts it, say) could put a link in the place of a folder or a
+# file at any moment. So all that is made or changed is done from within its folder, which stays the same whatever is put
+# in its place, and new files take shape in a folder of our own, which nobody else can write in.
+within() ( # FILE COMMAND...: in the folder of a file, if that is in the project
+    cd -P "${1%/*}/" 2>/dev/null || exit 1
+    here=$(pwd -P) name=${1##*/}
+    case $here/ in "$root"/*) ;; *) exit 1 ;; esac
+    shift
+    "$@"
+)
+take_name() { # SOURCE NAME: renames, and never into a folder of that name
+    mv -f -T "$1" "$2" 2>/dev/null && return 0
+    [ ! -d "$2" ] && mv -f "$1" "$2"
 }
 ground() { # PATH: the nearest folder above it that is there
     above=${1%/*}
@@ -125,25 +142,34 @@ keep() { # PATH SHA: store an object once
     cp "$1" "$objects/.new.$$" && flush "$objects/.new.$$" && [ "$(sum_of "$objects/.new.$$")" = "$2" ] \
         && mv -f "$objects/.new.$$" "$objects/$2"
 }
-draft() { # SOURCE DRAFT MODE UID GID: a new file beside its target, whole and synced
-    rm -f "$2" && cp "$1" "$2" && chmod "$3" "$2" || return 1
+draft() { # SOURCE BOX MODE UID GID: within its target's folder, a new file, whole and synced, in a folder of our own
+    rm -rf "./$2" && mkdir -m 700 "./$2" && cd -P "./$2" && [ "$(pwd -P)" = "$here/$2" ] || return 1
+    cp "$1" new && chmod "$3" new || return 1
     # An owner that is right already is left alone: who is not root may not even set it to itself on some systems.
-    [ "$(stat -c '%u %g' "$2")" = "$4 $5" ] || chown "$4:$5" "$2" || return 1
-    chmod "$3" "$2" && flush "$2"
+    [ "$(stat -c '%u %g' new)" = "$4 $5" ] || chown "$4:$5" new || return 1
+    chmod "$3" new && flush new && flush .
+}
+unbox() { # BOX: within its target's folder, the new file takes its name
+    cd -P "./$1" && [ "$(pwd -P)" = "$here/$1" ] && take_name new "../$name" && cd .. && rmdir "./$1"
 }
 put() { # SOURCE PATH MODE UID GID: takes its name only when it is whole
-    new_file=${2%/*}/.compose-runbook.$id.back
-    draft "$1" "$new_file" "$3" "$4" "$5" && mv -f "$new_file" "$2" && flush "${2%/*}/"
+    within "$2" draft "$1" ".compose-runbook.$id.back" "$3" "$4" "$5" && within "$2" unbox ".compose-runbook.$id.back" \
+        && flush "${2%/*}/"
 }
-take_away() { rm -f "$1" && flush "$(ground "$1")" && clear_folders "$1"; }
+remove() { rm -f "./$name"; }
+clear_boxes() { rm -rf "./.compose-runbook.$id".*; }
+take_away() { within "$1" remove && flush "$(ground "$1")" && clear_folders "$1"; }
+make_folder() { # UID GID: within the folder above it
+    mkdir "./$name" && cd -P "./$name" && [ "$(pwd -P)" = "$here/$name" ] && chmod 755 . || return 1
+    [ "$(stat -c '%u %g' .)" = "$1 $2" ] || chown "$1:$2" .
+}
 make_folders() { # PATH UID GID: the folders that it needs; those that were missing are remembered, to go with the last file
     while [ ! -d "${1%/*}/" ]; do
         above=$(ground "$1") rest=${1#"$(ground "$1")/"}
         made=$above/${rest%%/*}
         ( if [ -e "$state/folders" ]; then cat "$state/folders" || exit; fi; printf '%s\n' "$made" ) >"$state/tmp/folders.$$" \
             && flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" && flush "$state" \
-            && mkdir "$made" && chmod 755 "$made" || return 1
-        [ "$(stat -c '%u %g' "$made")" = "$2 $3" ] || chown "$2:$3" "$made" || return 1
+            && within "$made" make_folder "$2" "$3" || return 1
         flush "$made" && flush "$above" || return 1
     done
 }
@@ -233,7 +259,7 @@ stand_by() { # every new file is beside its target, whole, before the first take
         [ "$new" != absent ] || continue
         file=$(place "$path")
         make_folders "$file" "$newuid" "$newgid" \
-            && draft "$objects/$new" "${file%/*}/.compose-runbook.$id.$number" "$newmode" "$newuid" "$newgid" || { failed=$path; return 1; }
+            && within "$file" draft "$objects/$new" ".compose-runbook.$id.$number" "$newmode" "$newuid" "$newgid" || { failed=$path; return 1; }
     done <"$state/snapshots/$id.files"
 }
 exchange() { # the files take their names, one right after the other
@@ -241,8 +267,8 @@ exchange() { # the files take their names, one right after the other
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         number=$((number + 1))
         file=$(place "$path")
-        if [ "$new" = absent ]; then rm -f "$file" || { failed=$path; return 1; }
-        else mv -f "${file%/*}/.compose-runbook.$id.$number" "$file" || { failed=$path; return 1; }; fi
+        if [ "$new" = absent ]; then within "$file" remove || { failed=$path; return 1; }
+        else within "$file" unbox ".compose-runbook.$id.$number" || { failed=$path; return 1; }; fi
     done <"$state/snapshots/$id.files"
     flushed=
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
@@ -291,7 +317,7 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
     id=$(cat "$state/pending") && [ -n "$id" ] && [ -s "$state/snapshots/$id.files" ] || { say "refused the notes of ${id:-a transaction} are gone"; return 1; }
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         file=$(place "$path")
-        rm -f "${file%/*}/.compose-runbook.$id".* || { say "refused what stands beside $path cannot be taken away"; return 1; }
+        [ ! -d "${file%/*}/" ] || within "$file" clear_boxes || { say "refused what stands beside $path cannot be taken away"; return 1; }
         found=$(state_of "$path") || { say "$found"; return 1; }
         if [ "$found" = "$sha $mode $uid $gid $link" ]; then
             [ "$sha" != absent ] || clear_folders "$file" || { say "refused a folder that was made for $path cannot be taken away"; return 1; }

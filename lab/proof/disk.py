@@ -8,6 +8,7 @@ them, or as many zeros. A single move is whole or not at all.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ _CALL = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)")
 _HALF = re.compile(r"(\d+) +(.*?) *<unfinished \.\.\.>")
 _REST = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)")
 _BYTE = re.compile(r"\\x([0-9a-f]{2})")
+_HERE = re.compile(r"AT_FDCWD<([^>]*)>")
 _AT = re.compile(r"(?:AT_FDCWD|\d+)<([^>]*)>")
 
 
@@ -151,6 +153,8 @@ def _take(made: Recording, pid: str, call: str, words: list[str], cwd: dict[str,
     if call == "sync":
         made.ops.append(Op(synced="*"))
         return
+    if words and (match := _HERE.match(words[0])):
+        cwd[pid] = _text(match[1])  # of a child that inherited it, too: every program opens its libraries first
     paths = _named(call, words, cwd.get(pid, "/"))
     if not any(f"{path}/".startswith(f"{made.root}/") for path in paths):
         return
@@ -240,7 +244,7 @@ def _named(call: str, words: list[str], cwd: str) -> list[str]:
 
 def _path(base: str, word: str) -> str:
     """An argument as an absolute path, without a slash at its end."""
-    return str(PurePosixPath(base) / _text(word.strip('"')))
+    return posixpath.normpath(PurePosixPath(base) / _text(word.strip('"')))
 
 
 def _bytes(word: str) -> bytes:

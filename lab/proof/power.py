@@ -146,7 +146,7 @@ def recorded(bed: Bed, operation: Operation) -> disk.Recording:
     there = tree(bed.base)
     if _told(made.tree()) != _told(there):
         raise RunbookError(f"the recording of {operation.name} does not give what is there: "
-                           f"{sorted(set(_told(made.tree()).items()) ^ set(_told(there).items()))[:2]}")  # fmt: skip
+                           f"{sorted(set(_told(made.tree()).items()) ^ set(_told(there).items()), key=str)[:2]}")  # fmt: skip
     return made
 
 
