@@ -184,9 +184,9 @@ def docker(data: bytes) -> None:
         b"part %s 0 %d\n%s\n" % (name.encode(), len(said), said)
         for name, said in zip(PARTS, data.split(b"\0"), strict=False)
     )
-    file = b"file ok 644 0 0 %d /srv/shop/compose.yml\n%s\n" % (len(COMPOSE), COMPOSE)
+    file = b"file ok 644 0 0 - %d /srv/shop/compose.yml\n%s\n" % (len(COMPOSE), COMPOSE)
     absent = b"".join(
-        b"file absent 0 0 0 0 /srv/shop/%s\n\n" % name.encode()
+        b"file absent 0 0 0 - 0 /srv/shop/%s\n\n" % name.encode()
         for name in (*COMPOSE_FILES, *OVERRIDES, ".env")
         if name != "compose.yml"
     )
@@ -254,7 +254,7 @@ def _snapshot_seed() -> bytes:
 
 
 def _writer_seeds() -> tuple[bytes, ...]:
-    read = f"{'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'} 644 0 0 0 /srv/shop/compose.yml\n"
+    read = f"{'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'} 644 0 0 - 0 /srv/shop/compose.yml\n"
     said = ("clock 1760000000\nfree 1000\nhead " + DIGEST + "\npending t-1\n", "held\n", read, "out\nexit 0\n", "exit 0\ndocker compose up\n",
             "locked 1760000000 run=r who=eve@laptop since=1759990000 renewed=1759999990\n", "reverted t-1\nhead x\n")  # fmt: skip
     return tuple(bytes([code]) + text.encode() for code in (0, 10, 11, 12, 13, 14) for text in said)
@@ -270,7 +270,7 @@ TARGETS: Sequence[Target] = (
     Target("journal", journal_lines, (_journal_seed(),)),
     Target("snapshots", snapshots, (_snapshot_seed(),)),
     Target("writer", writer, _writer_seeds()),
-    Target("records", records_of_programs, (b"part engine 0 2\n{}\nfile ok 644 0 0 1 /srv/x\na\nfile absent 0 0 0 0 /srv/y\n\n",)),
+    Target("records", records_of_programs, (b"part engine 0 2\n{}\nfile ok 644 0 0 - 1 /srv/x\na\nfile absent 0 0 0 - 0 /srv/y\n\n",)),
     Target("questions", questions, (b"\x00120\nPONG\n", b"\x8930000\n")),
     Target("probes", probe_answers, (b"0 0 12 UE9ORw==\n", b"\x00web running healthy 0 false 0\n", b"\x00PONG\r\nused_memory:1024\r\n", b"\x0012\n")),
     Target("symptoms", symptom_lines, (b'service web\nstate {"Status": "running", "Health": {"Status": "healthy", "Log": [{"ExitCode": 1, "Output": "no"}]}}\nlog x\n',)),

@@ -22,6 +22,8 @@ PARTS = {
     "power": "lab.proof.power",
     "worlds": "lab.proof.worlds",
     "exchanges": "lab.proof.exchanges",
+    "inputs": "benchmarks.bad_inputs",
+    "secrets": "benchmarks.leaks",
 }
 """The parts by name: the module whose `prove` makes each."""
 SHOWN = 20

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.canaries import COMPOSE, FILES, INVENTORY, leaked, places, plant, planted
 from cli.finish import finish
 from inventory.errors import HostFailed
-from tests.security.canaries import COMPOSE, FILES, INVENTORY, leaked, places, plant, planted
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "--phase 1 --file HERE/compose.yml"
