@@ -12,12 +12,26 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from checks.model import Probe, Sample
-from checks.probes import command, container, files, http, limits, pgbouncer, postgres, redis, tcp
+from checks.probes import (
+    breaker,
+    command,
+    container,
+    files,
+    http,
+    limits,
+    pgbouncer,
+    postgres,
+    redis,
+    resources,
+    startup,
+    tcp,
+)
 from checks.probes.kind import IN_SERVICE, Answer, Judgement, Kind
 from inventory.errors import HostFailed, InputError, RunbookError, Unreachable
 from inventory.link import Link
 
 KINDS: Mapping[str, Kind] = {
+    "breaker": breaker.KIND,
     "command": command.KIND,
     "container": container.KIND,
     "files": files.KIND,
@@ -26,11 +40,13 @@ KINDS: Mapping[str, Kind] = {
     "pgbouncer": pgbouncer.KIND,
     "postgres": postgres.KIND,
     "redis": redis.KIND,
+    "resources": resources.KIND,
+    "startup": startup.KIND,
     "tcp": tcp.KIND,
 }
 SLACK_S = 10.0
 """Seconds that a round may take besides its slowest probe: starting the programs, and the exchange."""
-OUTPUT_LIMIT = 4096
+OUTPUT_LIMIT = 16384
 _FRAME = re.compile(r"([0-9]{1,9}) ([0-9]{1,3}) ([0-9]{1,12}) ([A-Za-z0-9+/=]*)\Z")
 
 # Each line of standard input is one probe: its time limit, and its words as a shell quotes them, in base64. All run at once; an answer
@@ -55,7 +71,7 @@ one() {
     done
     end=$(date +%s%N)
     case $begin$end in *N*) took=0 ;; *) took=$(( (end - begin) / 1000000 )) ;; esac
-    printf '%s %s %s %s\n' "$number" "$code" "$took" "${out:+$(printf %s "$out" | tail -c 4096 | base64 | tr -d '\n')}"
+    printf '%s %s %s %s\n' "$number" "$code" "$took" "${out:+$(printf %s "$out" | tail -c 16384 | base64 | tr -d '\n')}"
 }
 number=0
 while read -r line; do
