@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from cli import attacking, hosts, looking, practice, running
+from cli import attacking, hosts, looking, practice, running, soak
 
 TASKS: dict[str, tuple[Any, ...]] = {
     "": (
@@ -16,6 +16,9 @@ TASKS: dict[str, tuple[Any, ...]] = {
     ),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),
     "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_down),
+    "soak": (
+        soak.soak_start, soak.soak_tick, soak.soak_status, soak.soak_stop, soak.soak_report, soak.soak_schedule,
+    ),
     "snapshots": (looking.snapshots_list, looking.snapshots_prune),
 }  # fmt: skip
 """group -> its tasks; those of no group are called by their bare name."""

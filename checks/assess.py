@@ -16,7 +16,7 @@ from checks import metrics
 from checks.metrics import Metric
 from checks.model import Outcome
 from checks.probes import KINDS
-from checks.soak import Incident, Series, Soak, Tally, Tick
+from checks.soak import Incident, Series, Soak, Tally
 from checks.statistics import still_needed, weighted_percentile, wilson_lower, wilson_upper
 
 MIN_COVERAGE = 0.9
@@ -85,22 +85,17 @@ class Assessment:
         return self.good / self.measured if self.measured else None
 
 
-def assess(soak: Soak, series: Sequence[Series], tallies: Mapping[int, Tally], ticks: Sequence[Tick],
-           incidents: Sequence[Incident], at: datetime) -> Assessment:  # fmt: skip
-    """Judges a soak by what was measured until a time. One that was stopped before its end cannot pass."""
-    made = sum(tick.made is not None for tick in ticks)
-    return judged(soak, series, tallies, made, incidents, at)
-
-
-def judged(soak: Soak, series: Sequence[Series], tallies: Mapping[int, Tally], made: int,
-           incidents: Sequence[Incident], at: datetime) -> Assessment:  # fmt: skip
-    """`assess` where only the number of ticks is known."""
+def judged(soak: Soak, series: Sequence[Series], tallies: Mapping[int, Tally], made: int, incidents: Sequence[Incident],
+           at: datetime, *, started: Mapping[str, float] | None = None) -> Assessment:  # fmt: skip
+    """Judges a soak by what was measured until a time: `made` ticks, and seconds to health of services `started` by its
+    run. One that has ended keeps the verdict that it was given; one that was stopped before its end cannot pass.
+    """
     expected = max(made, soak.expected(at))
     rows = tuple(_row(soak, each, tallies.get(each.id, Tally()), expected) for each in series)
     health = [row for row in rows if not KINDS[row.series.probe.kind].measures]
     good, measured = sum(row.tally.ok for row in health), sum(row.tally.measured for row in health)
     should = expected * len(health)
-    found = metrics.five(soak, rows_of(rows), good, measured, expected)
+    found = metrics.five(soak, [(row.series, row.tally) for row in rows], good, measured, expected, started or {})
     needed = still_needed(good, measured, soak.target)
     over = (soak.ended_at or at) >= soak.end
     coverage = min(1.0, measured / should) if should else 1.0
@@ -110,14 +105,12 @@ def judged(soak: Soak, series: Sequence[Series], tallies: Mapping[int, Tally], m
         max([_catch_up_s(soak, measured, should, len(health)), *(_catch_up_s(soak, r.tally.measured, r.expected, 1) for r in health)]),
     )  # fmt: skip
     outcome, reason = _verdict(soak, health, found, good, measured, coverage, needed, over=over)
+    if soak.outcome:
+        outcome, reason = soak.outcome, soak.reason
     return Assessment(
         soak, at, outcome, reason, over, 0.0 if outcome == "pass" else max(waits), expected, made, coverage, good, measured,
         wilson_lower(good, measured), wilson_upper(good, measured), needed, rows, found, tuple(incidents),
     )  # fmt: skip
-
-
-def rows_of(rows: Sequence[ProbeRow]) -> list[tuple[Series, Tally]]:
-    return [(row.series, row.tally) for row in rows]
 
 
 def _row(soak: Soak, series: Series, tally: Tally, expected: int) -> ProbeRow:
@@ -153,8 +146,6 @@ def _verdict(soak: Soak, health: Sequence[ProbeRow], found: Sequence[Metric], go
     missed = [metric for metric in found if metric.decides and metric.verdict == "missed"]
     if missed:
         return "fail", f"{missed[0].title}: {missed[0].said}, the target is {missed[0].target}"
-    if soak.state == "stopped":
-        return "inconclusive", soak.reason or "it was stopped before its end"
     if not measured:
         return "inconclusive", "nothing was measured"
     thin = min(health, key=lambda row: row.coverage)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from checks.probes import KINDS
 from checks.soak import Series, Soak, Tally
 from checks.statistics import wilson_lower, wilson_upper
 
@@ -39,17 +38,22 @@ class Metric:
     decides: bool
 
 
-def five(soak: Soak, rows: Measured, good: int, measured: int, expected: int) -> tuple[Metric, ...]:
-    """The five in the proposal's order. `good` of `measured` are all health samples, `expected` the ticks so far."""
+def five(soak: Soak, rows: Measured, good: int, measured: int, expected: int, started: Mapping[str, float]
+         ) -> tuple[Metric, ...]:  # fmt: skip
+    """The five in the proposal's order. `good` of `measured` are all health samples, `expected` the ticks so far.
+
+    `started`: seconds to health of services that the soak's run brought up.
+    """
     return (
-        startup(_of(rows, "startup")), health(soak, good, measured), pool(_of(rows, "pgbouncer")),
+        startup(_of(rows, "startup"), started), health(soak, good, measured), pool(_of(rows, "pgbouncer")),
         breakers(_of(rows, "breaker"), expected * soak.every_s), resources(_of(rows, "resources")),
     )  # fmt: skip
 
 
-def startup(rows: Measured) -> Metric:
-    """The longest start of a service that was seen, from its container's start to its first passed check, in seconds."""
-    lowest, highest, _ = _range(rows)
+def startup(rows: Measured, started: Mapping[str, float]) -> Metric:
+    """The longest start of a service that was seen, by the soak or by the run before it, in seconds to its health."""
+    seen = [value for value in (*_range(rows)[:2], *started.values()) if value is not None]
+    lowest, highest = min(seen, default=None), max(seen, default=None)
     slow = sorted({series.probe.service for series, tally in rows if tally.failed})
     verdict: Met = (
         "unknown" if highest is None and not slow else "missed" if slow or (highest or 0) >= STARTUP_S else "met"
@@ -90,11 +94,6 @@ def breakers(rows: Measured, seconds: float) -> Metric:
     verdict: Met = "met" if daily < TRIPS_A_DAY else "missed"
     said = f"{sum(trips):g} in {days:.3g} day(s)"
     return Metric("breakers", "breaker trips", "a day", daily, min(trips) / days, max(trips) / days, "under 1 a day", None, TRIPS_A_DAY, verdict, said, True)  # fmt: skip
-
-
-def measures(kind: str) -> bool:
-    """Whether a kind of probe measures, and is no health check."""
-    return KINDS[kind].measures
 
 
 def _band(

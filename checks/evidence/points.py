@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from checks.evidence.store import Store
 
-MOST_INCIDENTS = 10_000
-
 
 @dataclass(frozen=True)
 class Point:
@@ -33,7 +31,9 @@ class Point:
 
 
 @dataclass
-class _Sum:
+class Sum:
+    """A tally that is still being added up."""
+
     ok: int = 0
     failed: int = 0
     unknown: int = 0
@@ -53,6 +53,14 @@ class _Sum:
             self.lowest = row.lowest if self.lowest is None else min(self.lowest, row.lowest)
             self.highest = row.highest if self.highest is None else max(self.highest, row.highest)
 
+    def join(self, row: Any) -> None:
+        """Adds a roll-up, the next in time."""
+        self.add(row)
+        for micro, count in json.loads(row.latencies).items():
+            self.latencies[int(micro)] += count
+        self.rises += row.rises or 0.0
+        self.last = row.last if row.last is not None else self.last
+
     def rise(self, value: float) -> None:
         """Adds a counter's next value; one that is lower was started anew from nothing."""
         if self.last is not None:
@@ -71,15 +79,11 @@ def tallies(store: Store, series: Sequence[Series]) -> dict[int, Tally]:
 
 def tallied(connection: Connection, store: Store, series: Sequence[Series]) -> dict[int, Tally]:
     """`tallies` in a transaction that is there: what is rolled up meanwhile is counted once."""
-    sums: dict[int, _Sum] = {each.id: _Sum() for each in series}
+    sums: dict[int, Sum] = {each.id: Sum() for each in series}
     ids = list(sums)
     for row in rolled(connection, store, ids):
-        sums[row.series].add(row)
-        for micro, count in json.loads(row.latencies).items():
-            sums[row.series].latencies[int(micro)] += count
-        sums[row.series].rises += row.rises or 0.0
-        sums[row.series].last = row.last if row.last is not None else sums[row.series].last
-    for row in _grouped(connection, store, ids):
+        sums[row.series].join(row)
+    for row in grouped(connection, store, ids):
         sums[row.series].add(row)
     for row in latencies(connection, store, ids):
         sums[row.series].latencies[row.latency_us] += row.count
@@ -90,32 +94,39 @@ def tallied(connection: Connection, store: Store, series: Sequence[Series]) -> d
 
 def incidents(store: Store, series: Sequence[Series]) -> list[Incident]:
     """The runs of failures of each series, by their first tick."""
+    table = store.table("incidents")
     ids = [each.id for each in series]
-    table, samples = store.table("incidents"), store.table("samples")
-    found: list[Incident] = []
     with store.reading() as connection:
-        kept = connection.execute(table.select().where(table.c.series.in_(ids)).order_by(table.c.series, table.c.first))
-        open_: dict[int, Incident] = {}
-        for row in kept:
-            each = Incident(row.series, row.first, row.last, row.failures, row.good, row.detail)
-            if each.good is None:
-                open_[each.series] = each
-            else:
-                found.append(each)
-        bad = connection.execute(
-            samples.select().where(samples.c.series.in_(ids), samples.c.ok == 0)
-            .order_by(samples.c.series, samples.c.tick).limit(MOST_INCIDENTS * 10)
-        ).all()  # fmt: skip
-
-        def next_good(id_: int, tick: int) -> int | None:
-            query = samples.select().where(samples.c.series == id_, samples.c.tick > tick, samples.c.ok == 1)
-            row = connection.execute(query.order_by(samples.c.tick).limit(1)).first()
-            return row.tick if row else None
-
-        for id_ in ids:
-            own = [(row.tick, row.detail or "") for row in bad if row.series == id_]
-            found += runs_of_failures(id_, own, open_.get(id_), next_good)
+        over = table.select().where(table.c.series.in_(ids), table.c.good.is_not(None))
+        found = [_incident(row) for row in connection.execute(over)]
+        found += incidents_in(connection, store, ids)
     return sorted(found, key=lambda each: (each.first, each.series))
+
+
+def incidents_in(
+    connection: Connection, store: Store, ids: Sequence[int], ticks: range | None = None
+) -> Iterator[Incident]:
+    """The incidents of samples that are kept one by one, joined to those that went on before them.
+
+    With `ticks`, of those ticks only: one that goes on at their end is open, and is joined again later.
+    """
+    table, samples = store.table("incidents"), store.table("samples")
+    going_on = table.select().where(table.c.series.in_(ids), table.c.good.is_(None))
+    open_ = {row.series: _incident(row) for row in connection.execute(going_on)}
+    within = () if ticks is None else (samples.c.tick < ticks.stop,)
+    query = samples.select().where(samples.c.series.in_(ids), samples.c.ok == 0, *within)
+    failed: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for row in connection.execute(query.order_by(samples.c.series, samples.c.tick)):
+        failed[row.series].append((row.tick, row.detail or ""))
+
+    def next_good(id_: int, tick: int) -> int | None:
+        good = samples.select().where(samples.c.series == id_, samples.c.tick > tick, samples.c.ok == 1, *within)
+        row = connection.execute(good.order_by(samples.c.tick).limit(1)).first()
+        return row.tick if row else None
+
+    for id_ in ids:
+        if id_ in failed or id_ in open_:
+            yield from runs_of_failures(id_, failed[id_], open_.get(id_), next_good)
 
 
 def runs_of_failures(
@@ -132,6 +143,10 @@ def runs_of_failures(
         now, good = Incident(id_, tick, tick, 1, None, detail), next_good(id_, tick)
     if now is not None:
         yield Incident(id_, now.first, now.last, now.failures, good, now.detail)
+
+
+def _incident(row: Any) -> Incident:
+    return Incident(row.series, row.first, row.last, row.failures, row.good, row.detail)
 
 
 def points(store: Store, soak: Soak, series: Sequence[Series], span_s: float) -> list[Point]:
@@ -164,38 +179,43 @@ def rolled(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence
     return connection.execute(query).all()
 
 
-def latencies(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+def latencies(connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None) -> Sequence[Any]:
     """How often each latency was measured: (series, latency_us, count)."""
     from sqlalchemy import func, select
 
     samples = store.table("samples")
     query = (
         select(samples.c.series, samples.c.latency_us, func.count().label("count"))
-        .where(samples.c.series.in_(list(ids)), samples.c.latency_us.is_not(None))
+        .where(*_of(samples, ids, ticks), samples.c.latency_us.is_not(None))
         .group_by(samples.c.series, samples.c.latency_us)
     )
     return connection.execute(query).all()
 
 
-def values(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+def values(connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None) -> Sequence[Any]:
     """What series measured, sample by sample: (series, tick, value)."""
     from sqlalchemy import select
 
     samples = store.table("samples")
     query = select(samples.c.series, samples.c.tick, samples.c.value).where(
-        samples.c.series.in_(list(ids)), samples.c.value.is_not(None)
+        *_of(samples, ids, ticks), samples.c.value.is_not(None)
     )
     return connection.execute(query.order_by(samples.c.series, samples.c.tick)).all()
 
 
-def _grouped(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+def grouped(connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None) -> Sequence[Any]:
+    """The counts of each series' samples, in the words of the roll-ups."""
     from sqlalchemy import select
 
     samples = store.table("samples")
-    query = (
-        select(samples.c.series, *_columns(samples)).where(samples.c.series.in_(list(ids))).group_by(samples.c.series)
-    )
+    query = select(samples.c.series, *_columns(samples)).where(*_of(samples, ids, ticks)).group_by(samples.c.series)
     return connection.execute(query).all()
+
+
+def _of(samples: Any, ids: Iterable[int], ticks: range | None) -> list[Any]:
+    """Which samples: of these series, and of these ticks where they are given."""
+    within = [] if ticks is None else [samples.c.tick >= ticks.start, samples.c.tick < ticks.stop]
+    return [samples.c.series.in_(list(ids)), *within]
 
 
 def _columns(samples: Any) -> list[Any]:

@@ -110,6 +110,7 @@ def _soaks(found: MetaData) -> None:
         "soaks", found, Column("id", String, primary_key=True),
         *_texts("environment", "folder", "declared", "phase", "run", "promotion_key", "who", "started", "state", "outcome", "reason"),
         Column("ended", String), *(Column(name, Float, nullable=False) for name in ("seconds", "every_s", "target")),
+        Column("made", Integer, nullable=False, server_default="0"),
     )  # fmt: skip
     Table(
         "series", found, Column("id", Integer, primary_key=True, autoincrement=True),

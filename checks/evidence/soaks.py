@@ -89,6 +89,16 @@ class Soaks:
             rows = connection.execute(query.limit(newest) if newest is not None else query).all()
         return tuple(Tick(row.soak, row.number, row.began, row.made, row.by) for row in reversed(rows))
 
+    def made(self, soak: str) -> int:
+        """How many of a soak's ticks were made, those whose rows were rolled up too."""
+        from sqlalchemy import func, select
+
+        ticks, soaks = self._store.table("ticks"), self._store.table("soaks")
+        query = select(func.count()).where(ticks.c.soak == soak, ticks.c.made.is_not(None))
+        with self._store.reading() as connection:
+            before = connection.execute(select(soaks.c.made).where(soaks.c.id == soak)).scalar() or 0
+            return int(before) + int(connection.execute(query).scalar_one())
+
     def claim(self, soak: Soak, at: datetime, by: str) -> Claim | None:
         """Takes the tick that is due at a time; None: none is, or another program makes it."""
         ticks = self._store.table("ticks")
@@ -169,7 +179,8 @@ def rounded(seconds: float) -> int:
 
 
 def _soak(row: Any) -> Soak:
-    return Soak(**{**row, "declared": tuple(str(row["declared"]).split())})
+    values = {name: value for name, value in row.items() if name != "made"}
+    return Soak(**{**values, "declared": tuple(str(row["declared"]).split())})
 
 
 def _fresh(began: str, at: datetime) -> bool:

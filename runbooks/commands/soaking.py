@@ -1,0 +1,203 @@
+"""`soak.start`, `.tick`, `.status`, `.stop` and `.report`: long gates, fed by whatever calls for a tick."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from checks import soak as soaks
+from checks.assess import Assessment
+from checks.evidence import Soaks, Store
+from checks.soak import Soak
+from inventory import fleet
+from inventory.errors import InputError, Refused, RunbookError
+from runbooks import book, promotion, screen_soak, session, soaking
+from runbooks.commands.choice import exit_code
+from runbooks.output import Output
+from runbooks.promotion import Wanted
+from runbooks.session import Session
+from runbooks.soaking import Ticked, Ticker
+from runbooks.survey import survey
+
+CODES = {"pass": 0, "fail": 3, "inconclusive": 7}
+
+
+def start(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, hours: str = "",
+          every: str = "") -> int:  # fmt: skip
+    """Begins a soak: finds out what to ask of each host, and stores that. Raises Refused while another one runs."""
+    store = Store()
+    try:
+        going_on = Soaks(store).all(environment=environment, running=True)
+        if going_on:
+            raise Refused(
+                f"soak {going_on[0].id} of {environment} runs until {promotion.moment(going_on[0].end)}",
+                mend=f"let it end, or ./inv soak.stop --env {environment}",
+            )
+        with session.opened(environment, folder, limit, out.mask) as opened:
+            wanted = promotion.length(opened.inventory, hours, every)
+            soak = begin(store, opened, wanted, folder)
+            for name, error in opened.errors.items():
+                error.host = error.host or name
+                out.error(error)
+        if soak is None:
+            return exit_code(opened.errors, ())
+        for note in soak.notes:
+            out.warn(note)
+        found = soaking.assessed(store, soak.soak)
+        out.show(*screen_soak.begun(found))
+        out.document(screen_soak.document(found, ()))
+        return exit_code(opened.errors, soak.hosts)
+    finally:
+        store.close()
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A soak that was begun, its hosts, and what is not asked of them."""
+
+    soak: Soak
+    hosts: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def begin(store: Store, opened: Session, wanted: Wanted, folder: Path | None) -> Begun | None:
+    """Surveys the hosts and stores a soak of them; None: no host could be surveyed."""
+    surveyed = fleet.each(opened.links, lambda name: survey(opened.links[name], opened.host(name), opened.mask))
+    opened.drop({name: result.error for name, result in surveyed.items() if result.error})
+    found = {name: result.value for name, result in surveyed.items() if result.value}
+    probes, notes = [], list[str]()
+    for name, each in found.items():
+        asked, left_out = soaking.probes_of(each, opened.mask)
+        probes += [(name, each.compose.name, probe) for probe in asked]
+        notes += [f"{name}: {note}" for note in left_out]
+    if not probes:
+        return None
+    run = promotion.standing(store, opened.inventory.environment)
+    soak = Soak(
+        f"soak-{opened.run}", opened.inventory.environment, str(folder.resolve()) if folder else "", book.declared(),
+        run.phase if run else "", run.id if run else "", run.promotion_key if run else "", opened.who,
+        soaks.now().isoformat(timespec="milliseconds"), wanted.seconds, wanted.every_s,
+    )  # fmt: skip
+    Soaks(store).start(soak, probes)
+    return Begun(soak, tuple(found), tuple(notes))
+
+
+def tick(out: Output, environment: str = "", *, follow: bool = False) -> int:
+    """One round of every running soak (of an environment) that is due; with `follow` until all have ended."""
+    store = Store()
+    ticker = Ticker(store, out.mask, session.operator())
+    code = 0
+    try:
+        while True:
+            running = Soaks(store).all(environment=environment or None, running=True)
+            if not running and not follow:
+                out.show("no soak runs" + (f" of {environment}" if environment else ""))
+            told = []
+            for soak in running:
+                try:
+                    ticked = ticker.tick(soak)
+                except InputError as error:
+                    # One environment's inventory that cannot be read takes nothing from the others.
+                    out.error(error)
+                    ticked = Ticked(soak, errors={soak.environment: error}, note="the inventory cannot be read")
+                told.append(ticked)
+                if ticked.number is not None or not follow or ticked.ended:
+                    out.show(*screen_soak.ticked(ticked))
+                code = max(code, exit_code(ticked.errors, ticked.samples)) if ticked.errors else code
+            if not follow:
+                out.document({"ticks": [screen_soak.ticked_document(each) for each in told]})
+                return code
+            left = Soaks(store).all(environment=environment or None, running=True)
+            if not left:
+                out.document({"ticks": [screen_soak.ticked_document(each) for each in told]})
+                return code
+            time.sleep(until_next(left))
+    finally:
+        ticker.close()
+        store.close()
+
+
+def until_next(running: tuple[Soak, ...]) -> float:
+    """Seconds until the next slot of any soak, a tenth into it."""
+    now = soaks.now()
+    return max(0.01, min((0.1 - soak.slot(now)) % 1 * soak.every_s for soak in running))
+
+
+def status(out: Output, environment: str = "") -> int:
+    """The newest soak of each environment, with the verdict so far."""
+    store = Store()
+    try:
+        found = newest(store, environment)
+        if not found:
+            out.show("no soak was started" + (f" of {environment}" if environment else ""))
+        for each in found:
+            out.show(*screen_soak.status(each))
+        out.document({"soaks": [screen_soak.document(each, promotion.overrides(store, each.soak)) for each in found]})
+        return 0
+    finally:
+        store.close()
+
+
+def newest(store: Store, environment: str = "") -> list[Assessment]:
+    """The newest soak of each environment, judged; those whose time is over are ended."""
+    found: dict[str, Soak] = {}
+    for soak in Soaks(store).all(environment=environment or None):
+        found.setdefault(soak.environment, soak)
+    return [soaking.assessed(store, soaking.ended(store, soak)) for soak in found.values()]
+
+
+def stop(out: Output, environment: str) -> int:
+    """Ends the running soak of an environment before its time."""
+    store = Store()
+    try:
+        running = Soaks(store).all(environment=environment, running=True)
+        if not running:
+            raise InputError(f"no soak of {environment} runs", key="--env", mend="see ./inv soak.status")
+        why = f"stopped by {session.operator()} before its end"
+        done = [each for soak in running if (each := soaking.stop(store, soak, why))]
+        for each in done:
+            out.show(*screen_soak.verdict(soaking.assessed(store, each)))
+        out.document({"soaks": [screen_soak.document(soaking.assessed(store, each), ()) for each in done]})
+        return 0
+    finally:
+        store.close()
+
+
+def report(out: Output, environment: str = "", *, soak: str = "") -> int:
+    """All that a soak measured, and its verdict: 0 passed, 3 failed, 7 inconclusive (also while it runs)."""
+    store = Store()
+    try:
+        found = chosen(store, environment, soak)
+        assessment = soaking.assessed(store, soaking.ended(store, found))
+        overridden = promotion.overrides(store, found)
+        out.show(*screen_soak.report(assessment, overridden))
+        out.document(screen_soak.document(assessment, overridden))
+        return CODES[assessment.outcome]
+    finally:
+        store.close()
+
+
+def chosen(store: Store, environment: str, soak: str) -> Soak:
+    """The named soak, else the newest of an environment, else the newest of all. Raises InputError."""
+    kept = Soaks(store)
+    if soak:
+        found = kept.get(soak)
+        if found is None:
+            raise InputError(f"there is no soak {soak}", key="--soak", mend="see ./inv soak.status")
+        return found
+    every = kept.all(environment=environment or None, limit=1)
+    if not every:
+        where = f" of {environment}" if environment else ""
+        raise InputError(f"no soak{where} was started", key="--env", mend="begin one with ./inv soak.start")
+    return every[0]
+
+
+def follow_up(out: Output, store: Store, opened: Session, folder: Path | None) -> Soak | None:
+    """Begins the environment's own soak after a run, so that it goes on being watched; never fails the run."""
+    try:
+        begun = begin(store, opened, promotion.length(opened.inventory), folder)
+    except RunbookError as error:
+        out.warn(f"no soak was begun after the run: {error}")
+        return None
+    return begun.soak if begun else None
