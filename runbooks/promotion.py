@@ -69,6 +69,11 @@ def required(inventory: Inventory) -> Requirement | None:
     return Requirement(environment, number(given.get("hours", HOURS), inventory.path, "requires_soak.hours") * HOUR_S)
 
 
+def watches(inventory: Inventory) -> bool:
+    """Whether an environment goes on being watched after each run: its inventory says how, or it waited for a soak."""
+    return bool(setting(inventory, "soak", ("hours", "every"))) or required(inventory) is not None
+
+
 def setting(inventory: Inventory, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
     """A mapping that the inventory gives to its hosts, all the same. Raises InputError."""
     found = [host.variables[name] for host in inventory.hosts if host.variables.get(name)]
@@ -157,7 +162,7 @@ def refusal(store: Store, inventory: Inventory, plan: Plan, now: datetime | None
 
 
 def overrides(store: Store, soak: Soak) -> tuple[tuple[str, str], ...]:
-    """The runs on a soak's environment that went on without the soak that they needed: (run, reason)."""
+    """The runs on a soak's environment that passed over what its inventory asks for: (run, reason)."""
     runs = store.runs(environment=soak.environment, limit=1000)
     return tuple((run.id, run.override) for run in runs if run.override)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from checks.evidence import GateRecord, RunRecord, Store
+from checks.evidence import GateRecord, RunRecord, StepRecord, Store, UpRecord
+from inventory.errors import RunbookError
 from inventory.secrets import Mask
 from runbooks import events
 
@@ -158,6 +159,11 @@ class Collector:
         with self._lock:
             self.events.append(event)
 
+    @property
+    def endings(self) -> Mapping[str, str]:
+        """How the run left each host; empty before its end."""
+        return next((event.hosts for event in reversed(self.events) if isinstance(event, events.RunEnded)), {})
+
     def document(self, mask: Mask) -> str:
         """One JSON document of the whole run, masked."""
         found = [events.as_json(event) for event in self.events]
@@ -173,31 +179,54 @@ class Collector:
 
 
 class Recorder:
-    """A sink that keeps a run's story in the evidence store."""
+    """A sink that keeps a run's story in the evidence store.
 
-    def __init__(self, store: Store, mask: Mask, *, undoes: str = "") -> None:
+    A run whose begin cannot be written down does not begin. Once it goes on, a store that fails takes nothing from it:
+    it is carried to its end, and `warn` says once what is missing.
+    """
+
+    def __init__(
+        self, store: Store, mask: Mask, *, undoes: str = "", warn: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._store, self._mask, self._undoes, self._run = store, mask, undoes, ""
+        self._warn, self._warned = warn, False
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.RunStarted):
             self._run = event.run
             self._store.start(RunRecord(
                 event.run, event.kind, event.environment, event.phase, event.who, event.fingerprint, event.promotion_key, event.at, None,
-                "", None, "", {}, self._undoes,
+                "", None, "", {}, self._undoes, ", ".join(event.steps), self._mask.hide(event.override),
             ))  # fmt: skip
-        elif isinstance(event, events.GateEnded) and self._run:
-            results = event.verdict.results
-            self._store.gate(GateRecord(
-                self._run, event.at, ", ".join(event.steps), event.after, event.verdict.outcome, self._mask.hide(event.verdict.reason),
-                sum(r.ok for r in results), sum(r.failed for r in results), sum(r.unknown for r in results), event.verdict.seconds,
-            ))  # fmt: skip
-        elif isinstance(event, events.HostEnded) and event.head:
-            self._store.head(event.host, event.project, event.head)
-        elif isinstance(event, events.RunEnded) and self._run:
-            self._store.end(
-                event.run,
-                outcome=event.outcome,
-                code=event.code,
-                message=self._mask.hide(event.message),
-                hosts=dict(event.hosts),
-            )
+        elif self._run:
+            try:
+                self._keep(event)
+            except RunbookError as error:
+                if not self._warned:
+                    self._warned = True
+                    self._warn(f"the run goes on, but not all of it is kept as evidence: {error}")
+
+    def _keep(self, event: events.Event) -> None:
+        run, at, hide = self._run, event.at, self._mask.hide
+        match event:
+            case events.GateEnded():
+                verdict, results = event.verdict, event.verdict.results
+                self._store.gate(GateRecord(
+                    run, at, ", ".join(event.steps), event.after, verdict.outcome, hide(verdict.reason),
+                    sum(r.ok for r in results), sum(r.failed for r in results), sum(r.unknown for r in results), verdict.seconds,
+                ))  # fmt: skip
+            case events.ServiceUp():
+                self._store.up(UpRecord(run, at, event.host, event.service, event.ok, event.seconds))
+            case events.StepDone():
+                self._store.step(StepRecord(run, at, event.host, ", ".join(event.steps), "done", event.seconds))
+            case events.StepUndone():
+                outcome = "undone" if event.ok else "stands"
+                told = hide(event.detail or event.why)
+                self._store.step(StepRecord(run, at, event.host, ", ".join(event.steps), outcome, event.seconds, told))
+            case events.HostEnded():
+                if event.head:
+                    self._store.head(event.host, event.project, event.head)
+            case events.RunEnded():
+                self._store.end(
+                    run, outcome=event.outcome, code=event.code, message=hide(event.message), hosts=dict(event.hosts)
+                )

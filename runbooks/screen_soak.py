@@ -107,7 +107,7 @@ def report(found: Assessment, overrides: Overrides) -> Iterator[RenderableType]:
         f"  run {soak.run}, phase {soak.phase}, promotion key {soak.promotion_key[:12]}" if soak.run else "  no run stood that was made from here"
     )  # fmt: skip
     for run, reason in overrides:
-        yield f"  ! run {run} went on without the soak that it needed: {reason}"
+        yield f"  ! run {run} passed over what the inventory asks for: {reason}"
     if found.coverage < MIN_COVERAGE:
         yield f"  ! {found.missed} tick(s) were missed, or hosts could not be asked"
     yield ""

@@ -10,12 +10,16 @@ from typing import Any
 
 from checks.evidence import Store
 from inventory import receivers
-from inventory.errors import InputError, Refused
+from inventory.errors import InputError, Refused, RunbookError
 from inventory.link import Link, Reply
-from runbooks import batches, events, heeding, interrupt, preflight, propose, run_model, runner, screen, session
+from runbooks import (
+    batches, events, heeding, interrupt, preflight, promotion, propose, run_model, runner, screen, screen_soak, session,
+    soaking,
+)
 from runbooks import plan as plans
 from runbooks.ahead import Ahead
 from runbooks.commands import options, planning
+from runbooks.commands import soaking as soak_tasks
 from runbooks.commands.choice import Choice, exit_code
 from runbooks.hostrun import HostRun
 from runbooks.notifier import telling
@@ -24,7 +28,6 @@ from runbooks.plan_model import HostPlan, Plan
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.session import Session
 
-UNHEEDED = ("requires_soak",)
 UNFINISHED = ("gate failed", "inconclusive", "failed", "interrupted")
 
 
@@ -63,13 +66,13 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks)
     ) as opened:
         emit = events.fan_out(collector, shown)
-        heeded(opened)
         within_windows(opened, how, emit)
         plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit))
         if wanted is not None:
             same_as(wanted, plan)
         plan = preflown(opened, plan)
         out.show(*screen.plan_view(plan, out.mask, diff=how.diff))
+        promoted(out, opened, plan, how)
         if how.check:
             for error in opened.errors.values():
                 out.error(error)
@@ -83,26 +86,17 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         store = Store()
         try:
             with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
-                emit = events.fan_out(collector, shown, Recorder(store, out.mask), news)
+                emit = events.fan_out(collector, shown, Recorder(store, out.mask, warn=out.warn), news)
                 # Until here nothing is written, so that Ctrl-C may simply end the program.
                 with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
                     code = runner.migrate(run_of(opened, plan, how, emit, stop))
+            if any(ending in ("changed", "stands", "paused") for ending in collector.endings.values()):
+                watched_from_now_on(out, store, opened, choice.inventory, code)
         finally:
             store.close()
         if out.as_json:
             out.raw(collector.document(out.mask) + "\n")
         return code
-
-
-def heeded(opened: Session) -> None:
-    """Raises InputError for a setting that guards production elsewhere and that nothing here would heed."""
-    for host in opened.inventory.hosts:
-        for name in UNHEEDED:
-            if host.variables.get(name):
-                raise InputError(
-                    "would not be heeded: this version has no soaks", host=host.name, key=name,
-                    mend="take it out to migrate without it",
-                )  # fmt: skip
 
 
 def within_windows(opened: Session, how: How, emit: events.Sink) -> None:
@@ -128,6 +122,42 @@ def warn_of_windows(opened: Session, plan: Plan, sizes: Sequence[str], emit: eve
         text = heeding.too_long(opened.host(name), plan.host(name), wait_s, heeding.now())
         if text and plan.host(name).changed:
             emit(events.Noted(host=name, text=text, attention=True))
+
+
+def promoted(out: Output, opened: Session, plan: Plan, how: How) -> None:
+    """Sees to it that the required soak has passed. Raises Refused where it has not.
+
+    With `--check` nothing is changed, and with `--override` for a reason: then it is only said.
+    """
+    if not promotion.required(opened.inventory):
+        return
+    store = Store()
+    try:
+        refusal = promotion.refusal(store, opened.inventory, plan)
+    finally:
+        store.close()
+    if refusal is None:
+        return
+    if not how.check and not how.override:
+        raise refusal
+    out.warn(f"{'would be refused' if not how.override else 'passed over'}: {refusal}")
+
+
+def watched_from_now_on(out: Output, store: Store, opened: Session, folder: Path | None, code: int) -> None:
+    """Ends the environment's soaks, as other things run there now, and begins the next where the inventory has one.
+
+    What goes wrong here is said, and takes nothing from the run.
+    """
+    environment = opened.inventory.environment
+    try:
+        for soak in soaking.stop_all(store, environment, f"run {opened.run} changed {environment}"):
+            out.warn(f"{soak.id} was ended: {soak.reason}")
+        if code == 0 and promotion.watches(opened.inventory):
+            begun = soak_tasks.begin(store, opened, promotion.length(opened.inventory), folder)
+            if begun:
+                out.show(*screen_soak.begun(soaking.assessed(store, begun.soak)))
+    except RunbookError as error:
+        out.warn(f"the run is done, but no soak was begun after it: {error}")
 
 
 def mending(opened: Session, emit: events.Sink) -> propose.Opening:

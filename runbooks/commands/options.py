@@ -48,7 +48,6 @@ ABOUT = {
     "install": "put a systemd timer, or else lines of cron, in place",
     "print": "only print what would be put in place",
     "remove": "take it out again",
-    "override": "go on without the soak that the inventory requires; why, which is recorded and shown",
     "host": "a practice host, or for adopt [user@]host[:port]",
     "write": "write the entry as a new environment's file",
     "no-start": "only the hosts and their engines, not the platform on them",

@@ -7,8 +7,8 @@ from threading import Event
 
 from checks.evidence import RunRecord, Store
 from inventory import receivers
-from inventory.errors import InputError
-from runbooks import events, interrupt, session, undo
+from inventory.errors import InputError, RunbookError
+from runbooks import events, interrupt, session, soaking, undo
 from runbooks.commands import options
 from runbooks.commands.choice import exit_code
 from runbooks.notifier import telling
@@ -55,11 +55,15 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
             out.show(*told(what, plans))
             out.confirm(f"undo {what} on {', '.join(plan.host for plan in plans)}?")
             collector = Collector()
-            shown, kept = RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what)
+            shown, kept = RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what, warn=out.warn)
             with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
                 emit = events.fan_out(collector, shown, kept, news)
                 with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
                     code = undo.rollback(opened, plans, what, emit, force=force)
+            try:
+                soaking.stop_all(store, environment, f"rollback {opened.run} changed {environment}")
+            except RunbookError as error:
+                out.warn(f"the soaks of {environment} could not be ended: {error}")
             if out.as_json:
                 out.raw(collector.document(out.mask) + "\n")
             return code or exit_code(opened.errors, plans)

@@ -11,7 +11,7 @@ from checks.assess import Assessment
 from checks.evidence import Soaks, Store
 from checks.soak import Soak
 from inventory import fleet
-from inventory.errors import InputError, Refused, RunbookError
+from inventory.errors import InputError, Refused
 from runbooks import book, promotion, screen_soak, session, soaking
 from runbooks.commands.choice import exit_code
 from runbooks.output import Output
@@ -191,13 +191,3 @@ def chosen(store: Store, environment: str, soak: str) -> Soak:
         where = f" of {environment}" if environment else ""
         raise InputError(f"no soak{where} was started", key="--env", mend="begin one with ./inv soak.start")
     return every[0]
-
-
-def follow_up(out: Output, store: Store, opened: Session, folder: Path | None) -> Soak | None:
-    """Begins the environment's own soak after a run, so that it goes on being watched; never fails the run."""
-    try:
-        begun = begin(store, opened, promotion.length(opened.inventory), folder)
-    except RunbookError as error:
-        out.warn(f"no soak was begun after the run: {error}")
-        return None
-    return begun.soak if begun else None
