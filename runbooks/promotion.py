@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from checks import gate
 from checks import soak as soaks
 from checks.assess import percent
 from checks.evidence import RunRecord, Soaks, Store
 from checks.soak import Soak
+from inventory.durations import duration
 from inventory.errors import InputError, Refused
 from inventory.model import Inventory
 from runbooks import soaking
@@ -48,7 +48,7 @@ def length(inventory: Inventory, hours: str = "", every: str = "") -> Wanted:
     key = "--hours" if hours else "soak.hours"
     seconds = number(hours or given.get("hours", HOURS), inventory.path if not hours else "", key) * HOUR_S
     key = "--every" if every else "soak.every"
-    every_s = gate.duration(every or given.get("every", EVERY_S), "" if every else inventory.path, None, key)
+    every_s = duration(every or given.get("every", EVERY_S), "" if every else inventory.path, None, key)
     if every_s < SHORTEST_S:
         raise InputError("is shorter than a tick can take", key=key, mend="write 30s")
     if every_s > seconds:

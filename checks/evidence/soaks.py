@@ -104,22 +104,16 @@ class Soaks:
         ticks = self._store.table("ticks")
         token = f"{by} {secrets.token_hex(8)}"
         with self._store.writing() as connection:
-            near = int(soak.slot(at))
-            rows = connection.execute(
-                ticks.select().where(ticks.c.soak == soak.id, ticks.c.number >= near - 1)
-            ).all()  # fmt: skip
-            newest = connection.execute(
-                ticks.select().where(ticks.c.soak == soak.id).order_by(ticks.c.number.desc()).limit(1)
-            ).first()
-            alive = [row for row in [*rows, *([newest] if newest else [])] if row.made or _fresh(row.began, at)]
+            near = ticks.c.soak == soak.id, ticks.c.number >= int(soak.slot(at)) - 1
+            last = ticks.select().where(ticks.c.soak == soak.id).order_by(ticks.c.number.desc()).limit(1)
+            rows = [*connection.execute(ticks.select().where(*near)), *connection.execute(last)]
+            alive = [row for row in rows if row.made or _fresh(row.began, at)]
             began = max((datetime.fromisoformat(row.began) for row in alive), default=None)
             number = due(soak, at, frozenset(row.number for row in alive), began)
             if number is None:
                 return None
-            # One that died is taken over; SQLite lets one writer in at a time, PostgreSQL refuses the second's key.
-            connection.execute(
-                ticks.delete().where(ticks.c.soak == soak.id, ticks.c.number == number, ticks.c.made.is_(None))
-            )
+            for dead in (row for row in rows if row.number == number):
+                connection.execute(ticks.delete().where(*near, ticks.c.number == number, ticks.c.by == dead.by))
             row = {
                 "soak": soak.id,
                 "number": number,
@@ -127,7 +121,8 @@ class Soaks:
                 "began": at.isoformat(timespec="milliseconds"),
                 "made": None,
             }
-            if not _insert_new(connection, ticks, [row]):
+            # SQLite lets one writer in at a time; PostgreSQL refuses the key of the second.
+            if not _insert_new(connection, ticks, row):
                 return None
             return Claim(soak, number, str(row["began"]), token)
 
@@ -187,14 +182,15 @@ def _fresh(began: str, at: datetime) -> bool:
     return abs(at - datetime.fromisoformat(began)) < timedelta(seconds=TICK_LIMIT_S)
 
 
-def _insert_new(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> bool:
-    """Inserts rows whose keys are not there yet; whether all were new."""
+def _insert_new(connection: Connection, table: Any, row: dict[str, Any]) -> bool:
+    """Inserts a row whose key is not there yet; whether it was not."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
-        done = connection.execute(postgresql_insert(table).values(rows).on_conflict_do_nothing())
+        statement: Any = postgresql_insert(table).values(row).on_conflict_do_nothing()
     else:
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-        done = connection.execute(sqlite_insert(table).values(rows).on_conflict_do_nothing())
-    return bool(done.rowcount == len(rows))
+        statement = sqlite_insert(table).values(row).on_conflict_do_nothing()
+    key = next(iter(table.primary_key))
+    return connection.execute(statement.returning(key)).first() is not None

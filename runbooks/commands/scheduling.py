@@ -7,8 +7,8 @@ import pwd
 import subprocess
 from pathlib import Path
 
-from checks import gate
 from checks.evidence import Soaks, Store, folder
+from inventory.durations import duration
 from inventory.errors import InputError, Refused
 from runbooks import schedule as schedules
 from runbooks.output import Output
@@ -58,7 +58,7 @@ def state() -> Path:
 
 def whole(every: str) -> int:
     """The interval in whole seconds. Raises InputError."""
-    seconds = gate.duration(every, key="--every")
+    seconds = duration(every, key="--every")
     if seconds < 1 or seconds != int(seconds):
         raise InputError("is no whole number of seconds", key="--every", mend="write 30s")
     return int(seconds)

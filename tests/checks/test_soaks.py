@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from checks.evidence import SCHEMA, Soaks, Store, incidents, points, tallies
 from checks.evidence.soaks import rounded
 from checks.model import Probe, Sample
@@ -21,15 +19,6 @@ PROBES = [
     for host in ("web-1", "web-2")
     for kind, service in (("container", "db"), ("postgres", "db"), ("breaker", "haproxy"))
 ]
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("RUNBOOK_STORE", raising=False)
-    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "own"))
-    made = Store()
-    yield made
-    made.close()
 
 
 def at(seconds):
@@ -99,11 +88,9 @@ def test_points_are_the_same_counts_over_time(store):
     assert [point.mean for point in found] == [1.0, 4.0, 7.0, 9.0]
 
 
-def test_of_ten_that_tick_at_once_one_ticks(tmp_path, monkeypatch):
-    monkeypatch.delenv("RUNBOOK_STORE", raising=False)
-    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "own"))
+def test_of_ten_that_open_a_new_store_and_tick_at_once_one_ticks(url):
     with ThreadPoolExecutor(10) as pool:
-        stores = list(pool.map(lambda _number: Store(), range(10)))
+        stores = list(pool.map(lambda _number: Store(url), range(10)))
         series = Soaks(stores[0]).start(SOAK, PROBES)
         for number in range(5):
             made = list(pool.map(lambda each: tick(each, number * 30 + 3), stores))  # noqa: B023 - runs at once

@@ -1,11 +1,14 @@
 """Claims that the samples allow, and no more."""
 
+from collections import Counter
 from math import isclose
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.statistics import Z_95, percentile, wilson_lower, wilson_upper
+from checks.statistics import Z_95, percentile, still_needed, weighted_percentile, wilson_lower, wilson_upper
 
 COUNTS = st.integers(1, 10_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 
@@ -61,3 +64,38 @@ def test_at_least_the_share_lies_at_or_under_the_percentile(values, share):
     found = percentile(values, share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values) - 1e-6
+
+
+def test_bounds_and_percentiles_are_those_of_a_reference_on_1000_random_cases():
+    import numpy
+    from scipy import stats
+
+    random = Random(20260329)
+    for _ in range(1000):
+        total = random.randint(1, random.choice((10, 1000, 1_000_000)))
+        good = total - min(total, int(random.expovariate(1 / (1 + total * random.choice((0.0, 0.001, 0.3))))))
+        # A two-sided interval of 90 % is the two one-sided bounds of 95 %.
+        expected = stats.binomtest(good, total).proportion_ci(confidence_level=0.9, method="wilson")
+        assert wilson_lower(good, total) == pytest.approx(expected.low, abs=1e-12)
+        assert wilson_upper(good, total) == pytest.approx(expected.high, abs=1e-12)
+        values = [random.randint(1, 50) for _ in range(random.randint(1, 200))]
+        share = random.choice((0.5, 0.9, 0.95, 0.99, random.random()))
+        nearest = numpy.percentile(values, 100 * share, method="inverted_cdf")
+        assert percentile(values, share) == nearest
+        assert weighted_percentile(Counter(values), share) == nearest
+
+
+def test_the_quantile_is_the_references():
+    from scipy.stats import norm
+
+    assert pytest.approx(norm.ppf(0.95), abs=1e-15) == Z_95
+
+
+@pytest.mark.parametrize(
+    ("good", "total", "needed"), [(0, 0, 2703), (2703, 2703, 0), (2702, 2702, 1), (999, 1000, 3480)]
+)
+def test_what_is_still_needed_is_the_fewest_that_are_enough(good, total, needed):
+    found = still_needed(good, total, 0.999)
+    assert found == needed
+    assert wilson_lower(good + found, total + found) > 0.999
+    assert not found or wilson_lower(good + found - 1, total + found - 1) <= 0.999
