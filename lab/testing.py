@@ -21,11 +21,9 @@ PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", 
 NOTHING_SELECTED = 5
 """pytest's exit code for a selection without a test, which is no failure: a path may hold only one of the two parts."""
 PROGRAMS = {
-    "/usr/sbin/sshd": "openssh-server",
-    "/bin/busybox": "busybox",
-    "/usr/bin/strace": "strace",
-    "/usr/bin/sudo": "sudo",
-}
+    "/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox", "/usr/bin/sudo": "sudo", "/usr/bin/strace": "strace",
+    "/usr/bin/pg_createcluster": "postgresql", "/usr/sbin/pgbouncer": "pgbouncer", "/usr/sbin/haproxy": "haproxy", "/usr/bin/systemd-analyze": "systemd", "/usr/sbin/cron": "cron",
+}  # fmt: skip
 
 
 def run(*, fast: bool, lint: bool, select: str | None = None) -> int:

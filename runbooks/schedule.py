@@ -27,15 +27,11 @@ LIMIT_S = 60
 
 @dataclass(frozen=True)
 class Job:
-    """One tick as a command: where this program stands, how often it is called, and its file of settings."""
+    """Ticks as a job: where this program stands, how often it is called, and its file of settings."""
 
     root: Path
     every_s: int
     settings: Path
-
-    @property
-    def argv(self) -> tuple[str, ...]:
-        return (str(self.root / "inv"), "soak.tick")
 
 
 def units(job: Job) -> dict[str, str]:
@@ -43,7 +39,6 @@ def units(job: Job) -> dict[str, str]:
     service = f"""\
 [Unit]
 Description=One round of Compose Runbook's soaks
-Documentation=file://{escaped(str(job.root / "README.md"))}
 Wants=network-online.target
 After=network-online.target
 
@@ -51,7 +46,7 @@ After=network-online.target
 Type=oneshot
 WorkingDirectory={escaped(str(job.root))}
 EnvironmentFile=-{escaped(str(job.settings))}
-ExecStart={" ".join(quoted(word) for word in job.argv)}
+ExecStart=/bin/sh ./inv soak.tick
 # 5: a host did not answer. That is evidence, and no fault of the unit.
 SuccessExitStatus=5
 TimeoutStartSec=300
@@ -84,7 +79,7 @@ def cron_lines(job: Job) -> tuple[str, ...]:
     # % is cron's own newline.
     command = (
         f"set -a; [ ! -e {shlex.quote(str(job.settings))} ] || . {shlex.quote(str(job.settings))}; "
-        f"cd {shlex.quote(str(job.root))} && {shlex.join(job.argv)} >{shlex.quote(str(log))} 2>&1"
+        f"cd {shlex.quote(str(job.root))} && ./inv soak.tick >{shlex.quote(str(log))} 2>&1"
     ).replace("%", r"\%")
     lines = [f"* * * * * {f'sleep {wait}; ' if wait else ''}{command}" for wait in range(0, 60, job.every_s)]
     return (BEGIN, *lines, END)
@@ -131,16 +126,6 @@ def write_settings(path: Path, text: str) -> None:
 def escaped(text: str) -> str:
     """A path in a unit: % begins a specifier there."""
     return text.replace("%", "%%")
-
-
-def quoted(word: str) -> str:
-    """A word of ExecStart."""
-    inner = escaped(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
-    return (
-        f'"{inner}"'
-        if not inner.replace("/", "").replace("-", "").replace(".", "").replace("_", "").isalnum()
-        else inner
-    )
 
 
 def has_systemd() -> bool:

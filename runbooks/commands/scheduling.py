@@ -94,9 +94,9 @@ def prove(environment: str, folder: Path | None) -> None:
             f"{environment}: no answer in {PROOF_S} s without a terminal", mend="see ./inv inventory.ping"
         ) from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        lines = [line for line in (*done.stderr.splitlines(), *done.stdout.splitlines()) if line.strip()]
         why = lines[0].removeprefix("error: ") if lines else f"exit {done.returncode}"
         raise Refused(
             f"a scheduled tick could not log in to {environment}: {why}",
-            mend="give it a key without a passphrase (ansible_ssh_private_key_file); an agent is not there then",
+            mend="it has no agent and no terminal then: see ansible_ssh_private_key_file, and a passphrase on that key",
         )
