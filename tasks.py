@@ -15,7 +15,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
         practice.demo, practice.bench, practice.proof, attacking.fuzz, attacking.mutate, practice.test, practice.lint, practice.lock,
     ),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),
-    "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_down),
+    "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_sample, practice.lab_down),
     "soak": (
         soak.soak_start, soak.soak_tick, soak.soak_status, soak.soak_stop, soak.soak_report, soak.soak_schedule,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -41,6 +42,14 @@ def lab_down(_context: Context, purge: bool = False) -> None:
     from lab import commands
 
     finish(lambda out: commands.down(out, purge=purge))
+
+
+@task(name="sample", auto_shortflags=False, help=about("folder"))
+def lab_sample(_context: Context, folder: str = ".") -> None:
+    """Write a soak's report of made-up measurements, and pictures of it; needs no hosts, and a browser for the pictures."""
+    from lab import sample
+
+    finish(lambda out: sample.pictures(out, Path(folder)))
 
 
 @task(auto_shortflags=False, help=about("json", "colds", "scale", "picture"))

@@ -47,12 +47,12 @@ def soak_stop(_context: Context, env: str, json: bool = False) -> None:
     finish(lambda out: soaking.stop(out, env), as_json=json)
 
 
-@task(name="report", auto_shortflags=False, help=about("env", "soak", "json"))
-def soak_report(_context: Context, env: str = "", soak: str = "", json: bool = False) -> None:
+@task(name="report", auto_shortflags=False, help=about("env", "soak", "html", "json"))
+def soak_report(_context: Context, env: str = "", soak: str = "", html: str = "", json: bool = False) -> None:
     """Show all that a soak measured. Exit code: 0 passed, 3 failed, 7 inconclusive or still running."""
     from runbooks.commands import soaking
 
-    finish(lambda out: soaking.report(out, env, soak=soak), as_json=json)
+    finish(lambda out: soaking.report(out, env, soak=soak, html=html), as_json=json)
 
 
 @task(

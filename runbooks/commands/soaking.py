@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from checks import soak as soaks
 from checks.assess import Assessment
 from checks.evidence import Soaks, Store
+from checks.report import gather
 from checks.soak import Soak
 from inventory import fleet
 from inventory.errors import InputError, Refused
-from runbooks import book, promotion, screen_soak, session, soaking
+from runbooks import book, promotion, report_html, screen_soak, session, soaking
 from runbooks.commands.choice import exit_code
 from runbooks.output import Output
 from runbooks.promotion import Wanted
@@ -164,7 +167,7 @@ def stop(out: Output, environment: str) -> int:
         store.close()
 
 
-def report(out: Output, environment: str = "", *, soak: str = "") -> int:
+def report(out: Output, environment: str = "", *, soak: str = "", html: str = "") -> int:
     """All that a soak measured, and its verdict: 0 passed, 3 failed, 7 inconclusive (also while it runs)."""
     store = Store()
     try:
@@ -173,9 +176,28 @@ def report(out: Output, environment: str = "", *, soak: str = "") -> int:
         overridden = promotion.overrides(store, found)
         out.show(*screen_soak.report(assessment, overridden))
         out.document(screen_soak.document(assessment, overridden))
+        if html:
+            write(Path(html), report_html.page(gather(store, assessment), overridden, out.mask))
         return CODES[assessment.outcome]
     finally:
         store.close()
+
+
+def write(path: Path, page: str) -> None:
+    """Writes a report whole or not at all; it may be read by whoever may read other files there. Raises InputError."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot be written: {error.strerror}",
+            path=str(path),
+            key="--html",
+            mend="name a file in a folder of yours",
+        ) from None
 
 
 def chosen(store: Store, environment: str, soak: str) -> Soak:
