@@ -18,6 +18,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
     "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_sample, practice.lab_down),
     "soak": (
         soak.soak_start, soak.soak_tick, soak.soak_status, soak.soak_stop, soak.soak_report, soak.soak_schedule,
+        soak.soak_metrics, soak.soak_dashboards,
     ),
     "snapshots": (looking.snapshots_list, looking.snapshots_prune),
 }  # fmt: skip

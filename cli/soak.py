@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from invoke.context import Context
 from invoke.tasks import task
 
@@ -53,6 +55,22 @@ def soak_report(_context: Context, env: str = "", soak: str = "", html: str = ""
     from runbooks.commands import soaking
 
     finish(lambda out: soaking.report(out, env, soak=soak, html=html), as_json=json)
+
+
+@task(name="metrics", auto_shortflags=False, help=about("textfile", "serve"))
+def soak_metrics(_context: Context, textfile: str = "", serve: str = "") -> None:
+    """Give the newest soaks to Prometheus: print them, write them for node_exporter, or serve them to be scraped."""
+    from runbooks.commands import monitoring
+
+    finish(lambda out: monitoring.metrics(out, textfile=textfile, serve=serve))
+
+
+@task(name="dashboards", auto_shortflags=False, help=about("folder"))
+def soak_dashboards(_context: Context, folder: str = "monitoring") -> None:
+    """Write Prometheus' rules and Grafana's dashboards for the five metrics, all from one table."""
+    from runbooks.commands import monitoring
+
+    finish(lambda out: monitoring.dashboards(out, Path(folder)))
 
 
 @task(

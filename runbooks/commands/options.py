@@ -45,6 +45,8 @@ ABOUT = {
     "every": "time between two ticks: 30s, 5m (default 30s)",
     "follow": "go on, tick by tick, until all soaks have ended",
     "soak": "the soak, by its id (default: the newest)",
+    "textfile": "write a file for node_exporter's textfile collector, whole or not at all",
+    "serve": "answer scrapes at this address until Ctrl-C: 127.0.0.1:9464",
     "html": "write the report to this file, one that needs no network to be opened",
     "folder": "the folder to write to",
     "install": "put a systemd timer, or else lines of cron, in place",
