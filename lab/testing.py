@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.packages import apt_install
@@ -24,6 +24,8 @@ PROGRAMS = {
     "/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox", "/usr/bin/sudo": "sudo", "/usr/bin/strace": "strace",
     "/usr/bin/pg_createcluster": "postgresql", "/usr/sbin/pgbouncer": "pgbouncer", "/usr/sbin/haproxy": "haproxy", "/usr/bin/systemd-analyze": "systemd", "/usr/sbin/cron": "cron",
 }  # fmt: skip
+LARGE = {"/usr/bin/chromium": "chromium", "/usr/bin/prometheus": "prometheus"}
+"""What only the full run installs: a browser that reports are looked at in, and what scrapes metrics and checks rules."""
 
 
 def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
@@ -33,7 +35,7 @@ def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
         code = check()
         if code:
             return code
-    install_programs()
+    install_programs(PROGRAMS if fast else PROGRAMS | LARGE)
     pytest = ["python", "-m", "pytest", select or "tests"]
     # What needs no practice hosts runs on all processors; the hosts are shared, so their tests take turns.
     parts = [["-m", "not lab", "-n", "logical", "--dist", "worksteal"], *([] if fast else [["-m", "lab"]])]
@@ -91,12 +93,12 @@ def install_requirements() -> None:
     shutil.copyfile(lock, stamp)
 
 
-def install_programs() -> None:
+def install_programs(programs: Mapping[str, str]) -> None:
     """Installs the system programs that tests run for real.
 
     Not on a machine with systemd: there the package would start a server that its owner did not ask for.
     """
-    missing = sorted(package for path, package in PROGRAMS.items() if not Path(path).exists())
+    missing = sorted(package for path, package in programs.items() if not Path(path).exists())
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get") or Path("/run/systemd/system").exists():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from checks import soak as soaks
 from checks.assess import Assessment
 from checks.evidence import Soaks, Store
 from checks.evidence.latest import latest
@@ -62,7 +63,8 @@ def rows(store: Store) -> Iterator[Row]:
     for soak in Soaks(store).all():
         newest.setdefault(soak.environment, soak)
     for soak in newest.values():
-        found = soaking.assessed(store, soaking.ended(store, soak))
+        # A scrape only reads: whose time is over is ended, and told of, by whoever ticks or asks.
+        found = soaking.assessed(store, soak, soak.ended_at or min(soaks.now(), soak.end))
         common = {"environment": soak.environment, "soak": soak.id}
         for name, labels, value in [*_soak(store, found), *_probes(store, found), *_starts(store, soak)]:
             yield name, {**common, **labels}, value

@@ -40,7 +40,6 @@ ABOUT = {
     "verify": "see that no line was altered or cut off since this controller saw the journal last",
     "older-than": "only those of more than so long ago: 30d, 12h",
     "watch": "a live screen, until Ctrl-C or q; lines where there is no terminal",
-    "watch": "again and again, until Ctrl-C",
     "hours": "how many hours it takes (default 48, or the inventory's soak)",
     "every": "time between two ticks: 30s, 5m (default 30s)",
     "follow": "go on, tick by tick, until all soaks have ended",

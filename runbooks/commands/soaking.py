@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from checks.report import gather
 from checks.soak import Soak
 from inventory import fleet
 from inventory.errors import InputError, Refused
-from runbooks import book, promotion, report_html, screen_soak, session, soaking
+from runbooks import book, promotion, report_html, screen_soak, session, soak_news, soaking
 from runbooks.commands.choice import exit_code
 from runbooks.output import Output
 from runbooks.promotion import Wanted
@@ -105,6 +106,8 @@ def tick(out: Output, environment: str = "", *, follow: bool = False) -> int:
                     out.error(error)
                     ticked = Ticked(soak, errors={soak.environment: error}, note="the inventory cannot be read")
                 told.append(ticked)
+                if ticked.ended:
+                    soak_news.tell(store, ticked.ended, out.mask, out.warn)
                 if ticked.number is not None or not follow or ticked.ended:
                     out.show(*screen_soak.ticked(ticked))
                 code = max(code, exit_code(ticked.errors, ticked.samples)) if ticked.errors else code
@@ -131,7 +134,7 @@ def status(out: Output, environment: str = "") -> int:
     """The newest soak of each environment, with the verdict so far."""
     store = Store()
     try:
-        found = newest(store, environment)
+        found = newest(store, environment, lambda soak: soak_news.tell(store, soak, out.mask, out.warn))
         if not found:
             out.show("no soak was started" + (f" of {environment}" if environment else ""))
         for each in found:
@@ -142,12 +145,23 @@ def status(out: Output, environment: str = "") -> int:
         store.close()
 
 
-def newest(store: Store, environment: str = "") -> list[Assessment]:
+def newest(store: Store, environment: str, news: Callable[[Soak], None]) -> list[Assessment]:
     """The newest soak of each environment, judged; those whose time is over are ended."""
     found: dict[str, Soak] = {}
     for soak in Soaks(store).all(environment=environment or None):
         found.setdefault(soak.environment, soak)
-    return [soaking.assessed(store, soaking.ended(store, soak)) for soak in found.values()]
+    return [soaking.assessed(store, ended(store, soak, news)) for soak in found.values()]
+
+
+def ended(store: Store, soak: Soak, news: Callable[[Soak], None]) -> Soak:
+    """The soak, ended (and told of) where its time is over: the program that ticks may be gone."""
+    if soak.state != "running":
+        return soak
+    done = soaking.end(store, soak, soaks.now())
+    if done is None:
+        return Soaks(store).get(soak.id) or soak
+    news(done)
+    return done
 
 
 def stop(out: Output, environment: str) -> int:
@@ -172,7 +186,9 @@ def report(out: Output, environment: str = "", *, soak: str = "", html: str = ""
     store = Store()
     try:
         found = chosen(store, environment, soak)
-        assessment = soaking.assessed(store, soaking.ended(store, found))
+        assessment = soaking.assessed(
+            store, ended(store, found, lambda soak: soak_news.tell(store, soak, out.mask, out.warn))
+        )
         overridden = promotion.overrides(store, found)
         out.show(*screen_soak.report(assessment, overridden))
         out.document(screen_soak.document(assessment, overridden))
