@@ -13,7 +13,18 @@ from inventory import receivers
 from inventory.errors import InputError, Refused, RunbookError
 from inventory.link import Link, Reply
 from runbooks import (
-    batches, events, heeding, interrupt, preflight, promotion, propose, run_model, runner, screen, screen_soak, session,
+    batches,
+    events,
+    heeding,
+    interrupt,
+    preflight,
+    promotion,
+    propose,
+    run_model,
+    runner,
+    screen,
+    screen_soak,
+    session,
     soaking,
 )
 from runbooks import plan as plans
