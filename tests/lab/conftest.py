@@ -125,9 +125,18 @@ def inv(own_state: dict[str, str]) -> Callable[..., Ran]:
         done = subprocess.run(
             [*INVOKE, *words], cwd=ROOT, env=own_state, capture_output=True, text=True, check=False, timeout=600
         )
+        for name, secret in secrets().items():
+            assert secret not in done.stdout + done.stderr, f"{words[0]} shows {name}"
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def secrets() -> dict[str, str]:
+    """The example platform's passwords by their names: no task may show one, whatever it is asked."""
+    lines = (ROOT / "examples" / "reconciliation" / ".env").read_text().splitlines()
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {name: value for name, _, value in pairs if re.search("PASSWORD|SECRET|TOKEN", name) and len(value) >= 8}
 
 
 @pytest.fixture(scope="session")
