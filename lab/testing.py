@@ -1,7 +1,8 @@
 """Runs every check and test of the project: `./inv test` (all) and `./inv test --fast` (no Docker).
 
 Does its own set-up: the locked development requirements, and as root on Debian or Ubuntu the few programs that tests
-run for real (an SSH server, busybox). Without root the tests that need an absent program say so and are skipped.
+run for real (an SSH server, busybox); Docker Compose's command line where there is none. Without root the tests that
+need an absent program say so and are skipped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab import compose_cli
 from lab.packages import apt_install
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,8 @@ def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
     # What needs no practice hosts runs on all processors; the hosts are shared, so their tests take turns.
     parts = [["-m", "not lab", "-n", "logical", "--dist", "worksteal"], *([] if fast else [["-m", "lab"]])]
     environment = os.environ if fast else {"RUNBOOK_EXHAUSTIVE": "1", "RUNBOOK_EXAMPLES": "10000"} | dict(os.environ)
+    fetched = compose_cli.provide()
+    environment = dict(environment) | ({compose_cli.VARIABLE: fetched} if fetched else {})
     codes = [call([*pytest, *part], environment) for part in parts]
     return next((code for code in codes if code not in (0, NOTHING_SELECTED)), 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from inventory.errors import InputError
+from lab import compose_cli
 from runbooks.compose.model import AddDependency, ReplaceText, SetCondition, SetHealthCheck, SetVariable, Stack
 from runbooks.compose.units import seconds
 from runbooks.survey_files import file_stack
@@ -26,15 +26,9 @@ SAMPLE = [*SMALL, *REAL] if FULL else [*SMALL, *REAL][::12]
 EXAMPLES = min(500, int(os.environ.get("RUNBOOK_EXAMPLES", "100")) // 10)
 
 
-def _compose() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    return (
-        subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=60, check=False).returncode == 0
-    )
+COMPOSE = compose_cli.words()
 
-
-pytestmark = pytest.mark.skipif(not _compose(), reason="Docker Compose's command line is not here")
+pytestmark = pytest.mark.skipif(not COMPOSE, reason="Docker Compose's command line is not here")
 
 
 def rendered(stack: Stack, folder: Path) -> dict[str, Any] | None:
@@ -45,8 +39,7 @@ def rendered(stack: Stack, folder: Path) -> dict[str, Any] | None:
         target.write_bytes(data)
     files = [str(folder / Path(path).name) for path in stack.spec.compose_files]
     words = [
-        "docker",
-        "compose",
+        *COMPOSE,
         "-p",
         "app",
         "--project-directory",
