@@ -27,7 +27,7 @@ def history(
     verify: bool = False,
     json: bool = False,
 ) -> None:
-    """Show the journal of each host."""
+    """Show the runs made from here, with steps, gates and endings, and the journal of each host."""
     from runbooks.commands import looking
 
     finish(

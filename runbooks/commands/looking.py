@@ -13,7 +13,7 @@ from checks.evidence import Store
 from checks.model import Probe
 from checks.probes import round_
 from inventory import fleet
-from runbooks import session, undo
+from runbooks import screen_history, session, undo
 from runbooks.commands.choice import exit_code
 from runbooks.compose.model import Stack
 from runbooks.drift import Drifted, look
@@ -94,8 +94,11 @@ def history(
     count: int = 20,
     verify: bool = False,
 ) -> int:
-    """The journal of each host, the newest lines last. `verify`: against the last line that this controller knows; then a
-    journal that was altered or cut off is refused, and what is whole is known from now on."""
+    """What the controller knows of the newest runs, then the journal of each host, the newest lines last.
+
+    `verify`: against the last line that this controller knows; then a journal that was altered or cut off is refused, and
+    what is whole is known from now on.
+    """
     store = Store()
     with closing(store), session.opened(environment, folder, limit, out.mask) as opened:
 
@@ -110,14 +113,17 @@ def history(
         results = fleet.each(opened.links, read)
         opened.drop({name: result.error for name, result in results.items() if result.error})
         found = {name: result.value or () for name, result in results.items() if not result.error}
+        runs = screen_history.told(store, environment, count)
+        out.show(f"{environment}  {len(runs)} run(s) from here", *screen_history.lines(runs))
         for name, entries in found.items():
             out.show(f"{name}  {len(entries)} event(s)" + (", each in its place" if verify else ""))
             out.show(*(f"    {each.at}  {each.kind:<10} {each.run}  {summary(each.data)}" for each in entries[-count:]))
         tell_errors(out, opened)
-        out.document({
+        journals = {
             name: [{"at": e.at, "kind": e.kind, "run": e.run, "data": dict(e.data), "hash": e.hash} for e in entries]
             for name, entries in found.items()
-        })  # fmt: skip
+        }
+        out.document({"environment": environment, "runs": runs, "hosts": journals})
         return exit_code(opened.errors, found)
 
 

@@ -105,6 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("staging", "production", "lab"):
         text = (ROOT / "inventory" / f"{name}.yml").read_text()
         text = text.replace(".lab/ssh_config", str(LabState(ROOT / ".lab" / "tests").ssh_config))
+        text = re.sub(r"(?m)^ +requires_soak: .*\n", "", text)
         text = re.sub(r"(?m)^( +)(project_dir: )", rf"\1gate: {json.dumps(GATE)}\n\1\2", text)
         (made / f"{name}.yml").write_text(text)
     return made
