@@ -137,7 +137,11 @@ def secrets() -> dict[str, str]:
     """The example platform's passwords by their names: no task may show one, whatever it is asked."""
     lines = (ROOT / "examples" / "reconciliation" / ".env").read_text().splitlines()
     pairs = (line.partition("=") for line in lines if not line.startswith("#"))
-    return {name: value for name, _, value in pairs if re.search("PASSWORD|SECRET|TOKEN", name) and len(value) >= 8}
+    return {
+        name: value.strip("\"'")
+        for name, _, value in pairs
+        if re.search("PASSWORD|SECRET|TOKEN", name) and len(value) >= 8
+    }
 
 
 @pytest.fixture(scope="session")
