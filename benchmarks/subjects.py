@@ -10,7 +10,7 @@ from inventory.errors import InputError
 from runbooks.commands.options import number
 from runbooks.output import Output
 
-SUBJECTS = ("fleet", "phase_1", "planning")
+SUBJECTS = ("fleet", "phase_1", "planning", "evidence")
 MOST = 2000
 """Hosts of a fleet on one machine's loopback."""
 
@@ -29,6 +29,10 @@ def bench(out: Output, subject: str, given: Mapping[str, str], tools: Sequence[s
         from benchmarks import planning
 
         return planning.bench(out)
+    if subject == "evidence":
+        from benchmarks import evidence
+
+        return evidence.bench(out)
     from benchmarks.fleet import bench as fleet
 
     return fleet.bench(out, settings(given, tools))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from checks.evidence.store import Store
 
+ALL = 0
+"""The span of the roll-up that holds all others of its series together."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -54,9 +57,10 @@ class Sum:
             self.highest = row.highest if self.highest is None else max(self.highest, row.highest)
 
     def join(self, row: Any) -> None:
-        """Adds a roll-up, the next in time."""
+        """Adds a roll-up, the next in time: a row of the table, or another sum."""
         self.add(row)
-        for micro, count in json.loads(row.latencies).items():
+        kept = row.latencies if isinstance(row, Sum) else json.loads(row.latencies)
+        for micro, count in kept.items():
             self.latencies[int(micro)] += count
         self.rises += row.rises or 0.0
         self.last = row.last if row.last is not None else self.last
@@ -81,7 +85,7 @@ def tallied(connection: Connection, store: Store, series: Sequence[Series]) -> d
     """`tallies` in a transaction that is there: what is rolled up meanwhile is counted once."""
     sums: dict[int, Sum] = {each.id: Sum() for each in series}
     ids = list(sums)
-    for row in rolled(connection, store, ids):
+    for row in totals(connection, store, ids):
         sums[row.series].join(row)
     for row in grouped(connection, store, ids):
         sums[row.series].add(row)
@@ -171,12 +175,17 @@ def points(store: Store, soak: Soak, series: Sequence[Series], span_s: float) ->
 
 
 def rolled(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
-    """The roll-ups of series, in the order of time."""
+    """The roll-ups of series over time, without their latencies, which are most of their bytes."""
     table = store.table("rollups")
-    query = (
-        table.select().where(table.c.series.in_(list(ids))).order_by(table.c.series, table.c.number * table.c.span_s)
-    )
+    columns = [column for column in table.c if column.name != "latencies"]
+    query = table.select().with_only_columns(*columns).where(table.c.series.in_(list(ids)), table.c.span_s != ALL)
     return connection.execute(query).all()
+
+
+def totals(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
+    """What all roll-ups of each series come to: a row a series, so that a year is judged as fast as a day."""
+    table = store.table("rollups")
+    return connection.execute(table.select().where(table.c.series.in_(list(ids)), table.c.span_s == ALL)).all()
 
 
 def latencies(connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None) -> Sequence[Any]:

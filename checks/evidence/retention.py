@@ -7,12 +7,12 @@ lost. A year of 20 probes on 10 hosts, each asked every minute, is 105 million s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from checks.evidence.points import Sum, grouped, incidents_in, latencies, rolled, values
+from checks.evidence.points import ALL, Sum, grouped, incidents_in, latencies, totals, values
 from checks.evidence.soaks import Soaks
 from checks.evidence.store import Store
 from checks.soak import Series, Soak
@@ -73,8 +73,9 @@ def _roll_hour(store: Store, soak: Soak, series: tuple[Series, ...], hour: int) 
         for row in latencies(connection, store, ids, ticks):
             sums[row.series].latencies[two_digits(row.latency_us)] += row.count
         breakers = [each.id for each in series if each.probe.kind == "breaker"]
-        for row in rolled(connection, store, breakers):
-            sums[row.series].last = row.last if row.last is not None else sums[row.series].last
+        together = {row.series: row for row in totals(connection, store, ids)}
+        for id_ in breakers:
+            sums[id_].last = together[id_].last if id_ in together else None
         for row in values(connection, store, breakers, ticks):
             sums[row.series].rise(row.value)
         for incident in incidents_in(connection, store, ids, ticks):
@@ -82,12 +83,25 @@ def _roll_hour(store: Store, soak: Soak, series: tuple[Series, ...], hour: int) 
             connection.execute(incidents.delete().where(*key))
             connection.execute(incidents.insert(), incident.__dict__)
         _put(connection, store, HOUR_S, {(id_, hour): found for id_, found in sums.items()})
+        _put_together(connection, store, together, sums)
         connection.execute(samples.delete().where(samples.c.series.in_(ids), samples.c.tick < ticks.stop))
         old = made.c.soak == soak.id, made.c.number < ticks.stop
         gone = connection.execute(made.delete().where(*old, made.c.made.is_not(None))).rowcount
         connection.execute(made.delete().where(*old))
         soaks = store.table("soaks")
         connection.execute(soaks.update().where(soaks.c.id == soak.id).values(made=soaks.c.made + gone))
+
+
+def _put_together(connection: Connection, store: Store, before: Mapping[int, Any], sums: Mapping[int, Sum]) -> None:
+    """Adds an hour to the one roll-up of each series that holds all of them."""
+    table = store.table("rollups")
+    connection.execute(table.delete().where(table.c.series.in_(list(sums)), table.c.span_s == ALL))
+    made = {}
+    for id_, hour in sums.items():
+        made[id_, 0] = Sum()
+        for row in (before[id_], hour) if id_ in before else (hour,):
+            made[id_, 0].join(row)
+    _put(connection, store, ALL, made)
 
 
 def _roll_days(store: Store, series: tuple[Series, ...], days: int) -> None:

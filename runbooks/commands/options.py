@@ -57,7 +57,7 @@ ABOUT = {
     "purge": "also the images and the seed that all checkouts share",
     "upgrade": "take the newest versions that the .in files allow",
     "command": "what to run there instead of a shell",
-    "subject": "what to measure: fleet, phase_1 or planning (default fleet)",
+    "subject": "what to measure: fleet, phase_1, planning or evidence (default fleet)",
     "hosts": "sizes of the fleet, with commas (default 20)",
     "turns": "how often each tool does the work (default 3)",
     "latency": "added to each round trip, such as 50ms",
