@@ -212,7 +212,9 @@ def _ops(
         uid, gid = [int(word) for word in words if re.fullmatch(r"\d+", word)][:2]
         yield Op(node=node, meta=(now[node].meta[0], uid, gid))
     elif call in ("fsync", "fdatasync"):
-        yield Op(synced=path if now[node].kind == "folder" else node)
+        if now[node].kind == "folder":
+            yield Op(synced=path)  # the names in it; below, its own mode and owner
+        yield Op(synced=node)
 
 
 _COUNTS = {"renameat": 2, "renameat2": 2, "copy_file_range": 2}

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,11 +40,11 @@ def answers(port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def pooler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def pooler() -> Iterator[int]:
     """A pooler with two server connections a pool, and its port; both servers end with the tests."""
-    folder = Path(str(tmp_path_factory.mktemp("pool")))
-    for above in (folder, *folder.parents[:2]):
-        above.chmod(0o755)
+    # Not below pytest's own folder, which no other user may enter.
+    folder = Path(tempfile.mkdtemp(prefix="pool-"))
+    folder.chmod(0o755)
     shutil.chown(folder, "postgres", "postgres")
     (folder / "password").write_text("geheim\n")
     own, front = free_port(), free_port()
@@ -69,6 +70,7 @@ def pooler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         for each in (bouncer, database):
             each.send_signal(signal.SIGINT)  # a fast end: nobody's query is waited for
             each.wait(30)
+        shutil.rmtree(folder)
 
 
 @needs_servers
