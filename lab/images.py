@@ -46,7 +46,10 @@ def base(client: docker.DockerClient, progress: Progress) -> str:
         progress("base image: debootstrap")
         with tempfile.TemporaryDirectory(prefix="runbook-base-") as folder:
             root = Path(folder) / "root"
+            # In a mount namespace of its own: were it cut off, its /proc in the folder goes with it, and is never cleared away.
             argv = [
+                "unshare",
+                "--mount",
                 "debootstrap",
                 "--variant=minbase",
                 f"--arch={apt.architecture()}",
