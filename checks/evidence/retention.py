@@ -1,7 +1,7 @@
 """Down-sampling: samples become hours, hours become days. Counts stay exact, latencies keep two digits, incidents stay.
 
 Each hour and each day is rolled up in one transaction, so that whatever ends the program, nothing is counted twice or
-lost. A year of 20 probes on 10 hosts, each asked every minute, is 105 million samples: see docs/measurements.md.
+lost. A year of 20 probes on 10 hosts, each asked every minute, is 105 million samples: see docs/soak.md.
 """
 
 from __future__ import annotations
