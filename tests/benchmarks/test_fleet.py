@@ -116,7 +116,8 @@ def test_the_peers_do_the_same_work(up: Fleet) -> None:
         tool.prepare(up)
     for tool in TOOLS[2:]:
         found = measure.turn(up, tool, 12)
-        assert all(each.sessions >= 1 for each in found.values()), tool.name
+        # Mitogen connects once to hosts that stand at one address.
+        assert all(each.sessions > 0 for each in found.values()), tool.name
 
 
 def test_a_file_that_a_tool_left_wrong_is_told(up: Fleet) -> None:

@@ -82,8 +82,6 @@ class Practice:
 def lab() -> Iterator[LabState]:
     """All practice hosts, with the platform on them; a checkout's own are left alone."""
     state = LabState(ROOT / ".lab" / "tests")
-    found = engine.answering()
-    before = {each.id for each in found.containers.list(all=True)} if found is not None else set()
     try:
         hosts.up(lambda *_: None, scale=SCALE, state=state)
     except engine.NoEngine as error:
@@ -93,7 +91,7 @@ def lab() -> Iterator[LabState]:
     client = engine.answering()
     if client is not None:
         mine = {"label": f"compose-runbook.lab={state.tag}"}
-        assert {each.id for each in client.containers.list(all=True)} <= before
+        assert client.containers.list(all=True, filters=mine) == []
         assert client.volumes.list(filters=mine) == []
     assert not state.folder.exists()
 
