@@ -98,7 +98,8 @@ def test_production_opens_after_a_passed_soak_of_the_same_plan_and_for_no_other(
     assert "production needs a passed soak of 0.5 h on staging with this very plan" in before.err
     assert len(before.err.splitlines()) == 1
 
-    assert inv("migrate", "--env", "staging", *plan, "--serial", "100%").code == 0
+    carried = inv("migrate", "--env", "staging", *plan, "--serial", "100%")
+    assert carried.code == 0, carried.out + carried.err
     scheduling.prove("staging", guarded)
     started = inv("soak.start", "--env", "staging", *where, "--hours", str(HOURS), "--json")
     assert started.code == 0, started.err
