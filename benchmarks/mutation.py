@@ -1,31 +1,25 @@
 """Mutation testing: whether the tests notice when the planner, the transaction or the gate is wrong. `./inv mutate`.
 
 Python is mutated by mutmut with all of its standard mutations, in an environment and a copy of its own;
-`rollback/host.sh` by `shell_mutants`. Both run the tests that are fast and about that code, at the lowest priority.
+`rollback/host.sh` by `shell_mutation`. Both run the tests that are about that code, at the lowest priority.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import shell_mutants
+from benchmarks.copying import Score, copied, low
+from benchmarks.shell_mutation import ONE_SHELL, shell
 from inventory.errors import InputError, RunbookError
 from lab import environments
 from runbooks.output import Output
 
-ROOT = Path(__file__).resolve().parent.parent
 MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "planner": (
         ("runbooks/plan.py", "runbooks/plan_model.py", "runbooks/draft.py", "runbooks/restarts.py", "runbooks/baseline.py"),
@@ -42,15 +36,9 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 """part -> its files and the tests that must notice."""
-SHELL = "rollback/host.sh"
-SHELL_TESTS = tuple(f"tests/rollback/test_{name}.py" for name in ("commit", "refusals", "records", "faults"))
-ONE_SHELL = "not bash and not busybox"
-"""Tests that run once for each shell run once: what a mutant does does not hang on the shell."""
 CHILDREN = 2
 LEAST = 0.85
 """The share of mutants that the tests must catch."""
-SLOWEST_S = 400
-"""Seconds after which a mutant of the shell program counts as caught: its tests take about 100, most of them for those that survive the first 20."""
 SHOW = """
 import sys
 from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -63,20 +51,6 @@ SURVIVED, NO_TESTS, SKIPPED = 0, 33, 34
 """mutmut's exit codes for a mutant; every other says that it was caught (by a failing test, a crash or a time-out)."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """What became of the mutants of one file. `survivors` are their names, or what they do."""
-
-    path: str
-    made: int
-    caught: int
-    survivors: tuple[str, ...] = ()
-
-    @property
-    def share(self) -> float:
-        return self.caught / self.made if self.made else 1.0
-
-
 def python(part: str, *, tell: Callable[[str], None], sample: int | None = None) -> list[Score]:
     """The scores of a part's files, by mutmut. `sample`: only about so many mutants, those whose numbers end alike.
 
@@ -86,7 +60,7 @@ def python(part: str, *, tell: Callable[[str], None], sample: int | None = None)
     interpreter = environments.python("mutation")
     with tempfile.TemporaryDirectory(prefix="runbook-mutation.") as made:
         place = Path(made)
-        _copy(place)
+        copied(place)
         _configure(place, files, tests)
         tell(f"{part}: mutmut makes mutants of {len(files)} files and runs {len(tests)} sets of tests")
         words = [str(interpreter), "-m", "mutmut", "run", "--max-children", str(CHILDREN)]
@@ -99,7 +73,7 @@ def python(part: str, *, tell: Callable[[str], None], sample: int | None = None)
         }
         log = place / "mutmut.log"
         with log.open("wb") as output:
-            done = subprocess.run(_low(words), cwd=place, env=environment, stdout=output, stderr=output, check=False)
+            done = subprocess.run(low(words), cwd=place, env=environment, stdout=output, stderr=output, check=False)
         scores = [_score(place, file, interpreter) for file in files]
         if done.returncode != 0 or not any(score.made for score in scores):
             last = [line for line in log.read_text(errors="replace").replace("\r", "\n").splitlines() if line.strip()][
@@ -107,103 +81,6 @@ def python(part: str, *, tell: Callable[[str], None], sample: int | None = None)
             ]
             raise RunbookError("mutmut did not get through: " + " | ".join(last))
         return scores
-
-
-def shell(*, sample: int | None, tell: Callable[[str], None]) -> Score:
-    """The score of `host.sh`: each mutant's tests in a process of their own, on a copy of the project."""
-    program = (ROOT / SHELL).read_text()
-    every = [each for each in shell_mutants.mutants(program) if _parses(each.applied(program))]
-    # Evenly spread and the same each time: a sample for a look between two full runs.
-    chosen = every[:: max(1, len(every) // sample)] if sample else every
-    tell(f"{SHELL}: {len(chosen)} of {len(every)} mutants")
-    with tempfile.TemporaryDirectory(prefix="runbook-mutation.") as made:
-        places = [Path(made) / str(number) for number in range(CHILDREN)]
-        Path(made).chmod(0o755)  # some tests run as a plain user
-        for place in places:
-            place.mkdir()
-            _copy(place)
-        free = list(places)
-        begun = time.monotonic()
-        if _noticed(places[0], program):
-            raise RunbookError("the tests fail without any mutant", mend="see ./inv test --select tests/rollback")
-        tell(f"{SHELL}: the tests alone take {time.monotonic() - begun:.0f} s")
-        survivors: list[str] = []
-        ended = 0
-
-        def one(mutant: shell_mutants.Mutant) -> None:
-            nonlocal ended
-            place = free.pop()
-            try:
-                caught = _noticed(place, mutant.applied(program))
-            finally:
-                free.append(place)
-            ended += 1
-            if not caught:
-                survivors.append(f"{mutant.line}: {mutant.what}")
-            if not caught or ended % 25 == 0:
-                tell(
-                    f"{SHELL}: {ended} of {len(chosen)} in {time.monotonic() - begun:.0f} s"
-                    + ("" if caught else f", survived {survivors[-1]}")
-                )
-
-        with ThreadPoolExecutor(CHILDREN) as pool:
-            list(pool.map(one, chosen))
-    survivors.sort(key=lambda text: int(text.partition(":")[0]))
-    return Score(SHELL, len(chosen), len(chosen) - len(survivors), tuple(survivors))
-
-
-def _parses(program: str) -> bool:
-    return subprocess.run(["sh", "-n", "-c", program], capture_output=True, check=False).returncode == 0
-
-
-def _noticed(place: Path, program: str) -> bool:
-    """Whether a test fails with this text in place of the program. All that it starts ends with it."""
-    (place / SHELL).write_text(program)
-    folder = place / "tmp"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist",
-             "-m", "not lab", "-k", ONE_SHELL, f"--basetemp={folder / 'tests'}", *SHELL_TESTS]  # fmt: skip
-    environment = {**os.environ, "RUNBOOK_EXAMPLES": "20", "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    child = subprocess.Popen(
-        _low(_boxed(words, place)), cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        return child.wait(SLOWEST_S) != 0
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _boxed(words: Sequence[str], place: Path) -> list[str]:
-    """The words, in a world where only the copy can be written: a mutant may well remove what it should not.
-
-    Without the right to make such a world (who is not root) a mutant can do no more than its user.
-    """
-    if os.geteuid() != 0 or not shutil.which("unshare"):
-        return list(words)
-    box = 'mount --bind "$1" "$1" && mount -o remount,ro,bind / && mount -t tmpfs none /tmp.box 2>/dev/null; shift; exec "$@"'
-    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-    return ["unshare", "--mount", "sh", "-c", box, "sh", str(place), *words] if probe.returncode == 0 else list(words)
-
-
-def _low(words: Sequence[str]) -> list[str]:
-    return ["nice", "-n", "15", *words]
-
-
-def _copy(place: Path) -> None:
-    """The checkout's files as they are now, without what git ignores."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-    )  # fmt: skip
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, place / name)
 
 
 def _configure(place: Path, files: Sequence[str], tests: Sequence[str]) -> None:

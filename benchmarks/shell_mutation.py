@@ -1,0 +1,121 @@
+"""The score of `rollback/host.sh`: each of its mutants meets the tests that are about it, in a copy of the project.
+
+First all meet the quick tests, then those that survive meet the strikes and the races, which take longer. Nothing but the
+copy can be written meanwhile, as a mutant may well remove what it should not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks import shell_mutants
+from benchmarks.copying import ROOT, Score, copied, low
+from benchmarks.shell_mutants import Mutant
+from inventory.errors import RunbookError
+
+SHELL = "rollback/host.sh"
+QUICK = tuple(f"tests/rollback/test_{name}.py" for name in ("effects", "commit", "refusals", "records", "together"))
+SLOW = ("tests/rollback/test_faults.py", "tests/rollback/test_races.py")
+ONE_SHELL = "not bash and not busybox"
+"""Tests that run once for each shell run once: what a mutant does does not hang on the shell."""
+WORKERS = 2
+SEED = 6
+SAME: Mapping[str, str] = {}
+"""Mutants that are the same program in other words, by line's text and what they do: why."""
+
+
+def shell(*, sample: int | None, tell: Callable[[str], None]) -> Score:
+    """The score of all mutants, or of a sample, the same each time. Raises RunbookError when the tests fail without any."""
+    program = (ROOT / SHELL).read_text()
+    every = [each for each in shell_mutants.mutants(program) if _parses(each.applied(program))]
+    chosen = every
+    if sample and sample < len(every):
+        chosen = sorted(random.Random(SEED).sample(every, sample), key=lambda each: (each.start, each.end))  # noqa: S311
+    tell(f"{SHELL}: {len(chosen)} of {len(every)} mutants")
+    left = _survivors(program, chosen, QUICK, tell)
+    left = _survivors(program, left, SLOW, tell) if left else left
+    texts = tuple(f"{each.line}: {each.what}" for each in left)
+    return Score(SHELL, len(chosen), len(chosen) - len(left), texts)
+
+
+def _survivors(program: str, mutants: Sequence[Mutant], tests: Sequence[str], tell: Callable[[str], None]) -> list[Mutant]:
+    """The mutants that no test of these notices."""
+    begun = time.monotonic()
+    ended = 0
+
+    def share(number: int) -> list[Mutant]:
+        nonlocal ended
+        mine, left = mutants[number::WORKERS], []
+        with tempfile.TemporaryDirectory(prefix="runbook-mutation.") as made:
+            Path(made).chmod(0o755)  # some tests run as a plain user
+            for found in _driven(Path(made), [each.applied(program) for each in mine], tests):
+                if found["number"] < 0:
+                    if found["caught"]:
+                        raise RunbookError(f"a test fails without any mutant: {found['by']}", mend="see ./inv test --select tests/rollback")
+                    tell(f"{SHELL}: the tests alone take {found['seconds']:.0f} s")
+                    continue
+                ended += 1
+                mutant = mine[found["number"]]
+                how = f"caught by {found['by'].rpartition('::')[2]}" if found["caught"] else "survived"
+                tell(f"{ended} of {len(mutants)} ({time.monotonic() - begun:.0f} s) {mutant.line}: {mutant.what}: {how}")
+                if not found["caught"]:
+                    left.append(mutant)
+        return left
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = [mutant for left in pool.map(share, range(WORKERS)) for mutant in left]
+    return sorted(found, key=lambda each: (each.start, each.end))
+
+
+def _driven(place: Path, programs: Sequence[str], tests: Sequence[str]):  # type: ignore[no-untyped-def]
+    """What `shell_driver` says of each program, as it says it. Raises RunbookError where it ends before the last."""
+    copied(place)
+    folder = place / "tmp"
+    folder.mkdir()
+    (place / "programs.json").write_text(json.dumps(programs))
+    words = [sys.executable, "-m", "benchmarks.shell_driver", "programs.json", "-m", "not lab", "-k", ONE_SHELL,
+             f"--basetemp={folder / 'tests'}", *tests]  # fmt: skip
+    environment = {**os.environ, "RUNBOOK_EXAMPLES": "10", "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    with (place / "driver.log").open("w+") as log, subprocess.Popen(
+        low(_boxed(words, place)), cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+    ) as child:  # fmt: skip
+        heard = -1
+        try:
+            for line in child.stdout or ():
+                if line.startswith('{"number"'):
+                    found = json.loads(line)
+                    heard = found["number"]
+                    yield found
+        finally:
+            child.kill()
+        if heard + 1 < len(programs):
+            log.seek(0)
+            raise RunbookError(f"the mutants' tests ended early: {log.read()[-300:].strip()}")
+
+
+def _boxed(words: Sequence[str], place: Path) -> list[str]:
+    """The words, in a world where only the copy, and memory of their own, can be written.
+
+    Without the right to make such a world (who is not root) a mutant can do no more than its user.
+    """
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        return list(words)
+    box = (
+        'mount --bind "$1" "$1" && mount -o remount,ro,bind / && mount -t tmpfs none /dev/shm && shift && exec "$@"'
+    )
+    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return ["unshare", "--mount", "sh", "-c", box, "sh", str(place), *words] if probe.returncode == 0 else list(words)
+
+
+def _parses(program: str) -> bool:
+    return subprocess.run(["sh", "-n", "-c", program], capture_output=True, check=False).returncode == 0
