@@ -30,8 +30,9 @@ CALL_S = 20.0
 class Driver:
     """A plugin of pytest: in place of the tests, the tests for each program."""
 
-    def __init__(self, programs: list[str]) -> None:
-        self.programs = programs
+    def __init__(self, programs: list[str], out: int) -> None:
+        """`out`: the descriptor that is told of each; pytest has standard output for itself."""
+        self.programs, self.out = programs, out
         self.seconds: dict[str, float] = {}
         self.caught: dict[str, int] = defaultdict(int)
 
@@ -40,12 +41,12 @@ class Driver:
             raise session.Failed("the tests cannot be collected")
         begin = time.monotonic()
         failed = self._one(session, PROGRAM.read_text(), tell=True)
-        _told(-1, failed, begin)
+        _told(self.out, -1, failed, begin)
         for number, program in enumerate(self.programs if not failed else ()):
             begin = time.monotonic()
             failed = self._one(session, program)
             self.caught[failed] += 1
-            _told(number, failed, begin)
+            _told(self.out, number, failed, begin)
         return True
 
     def _one(self, session: pytest.Session, program: str, *, tell: bool = False) -> str:
@@ -87,11 +88,9 @@ class Driver:
                     return ""
 
 
-def _told(number: int, failed: str, begin: float) -> None:
-    """A line of its own, whatever pytest printed before."""
+def _told(out: int, number: int, failed: str, begin: float) -> None:
     found = {"number": number, "caught": bool(failed), "by": failed, "seconds": time.monotonic() - begin}
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
-    sys.stdout.flush()
+    os.write(out, json.dumps(found).encode() + b"\n")
 
 
 def _run(session: pytest.Session, items: list[pytest.Item], heard: int) -> None:
@@ -131,7 +130,7 @@ def main(file: str, *tests: str) -> int:
     """Drives the tests; returns pytest's exit code."""
     programs = json.loads(Path(file).read_bytes())
     words = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler", *tests]
-    return int(pytest.main(words, plugins=[Driver(programs)]))
+    return int(pytest.main(words, plugins=[Driver(programs, os.dup(1))]))
 
 
 if __name__ == "__main__":
