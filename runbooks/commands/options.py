@@ -85,8 +85,9 @@ def about(*options: str) -> dict[str, str]:
 
 
 def split(words: Iterable[str] | None) -> tuple[str, ...]:
-    """Options that may be given again or with commas."""
-    return tuple(part.strip() for word in words or () for part in str(word).split(",") if part.strip())
+    """Options that may be given again or with commas. What names nothing stays as given: it must not come to mean all."""
+    given = tuple(str(word) for word in words or ())
+    return tuple(part.strip() for word in given for part in word.split(",") if part.strip()) or given
 
 
 def number(option: str, text: str, *, whole: bool = True, least: float = 0) -> float:

@@ -26,6 +26,7 @@ BAD = {
     "an unknown environment": ("plan --phase 1 --env nope", 1, "no environment nope (there are: "),
     "an unknown phase": ("plan --phase 9 --env staging", 1, "--phase: no phase 9"),
     "an unknown step": ("plan --phase 1 --env staging --step nope", 1, "--step: phase_1.yml has no 'nope' (there are: "),
+    "steps that name none": ("plan --phase 1 --env staging --step ,,", 1, "--step: phase_1.yml has no ',,' (there are: "),
     "no phase": ("plan --env staging", 1, "--phase: names no phase (add --phase 1)"),
     "neither environment nor file": ("plan --phase 1", 1, "--env, --file: names neither or both"),
     "environment and file": (f"plan --phase 1 --env staging --file {EXAMPLE}", 1, "--env, --file: names neither or both"),
