@@ -51,7 +51,10 @@ class Driver:
 
     def _one(self, session: pytest.Session, program: str, *, tell: bool = False) -> str:
         """The name of the first test that fails with a program; empty for none. `tell`: learns how long each takes."""
-        items = sorted(session.items, key=lambda item: (-(1 + self.caught[item.nodeid]) / (0.05 + self.seconds.get(item.nodeid, 0.0))))
+        items = sorted(
+            session.items,
+            key=lambda item: -(1 + self.caught[item.nodeid]) / (0.05 + self.seconds.get(item.nodeid, 0.0)),
+        )
         before = PROGRAM.read_text()
         PROGRAM.write_text(program)
         answer, heard = os.pipe()

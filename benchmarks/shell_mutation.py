@@ -48,7 +48,9 @@ def shell(*, sample: int | None, tell: Callable[[str], None]) -> Score:
     return Score(SHELL, len(chosen), len(chosen) - len(left), texts)
 
 
-def _survivors(program: str, mutants: Sequence[Mutant], tests: Sequence[str], tell: Callable[[str], None]) -> list[Mutant]:
+def _survivors(
+    program: str, mutants: Sequence[Mutant], tests: Sequence[str], tell: Callable[[str], None]
+) -> list[Mutant]:
     """The mutants that no test of these notices."""
     begun = time.monotonic()
     ended = 0
@@ -61,13 +63,18 @@ def _survivors(program: str, mutants: Sequence[Mutant], tests: Sequence[str], te
             for found in _driven(Path(made), [each.applied(program) for each in mine], tests):
                 if found["number"] < 0:
                     if found["caught"]:
-                        raise RunbookError(f"a test fails without any mutant: {found['by']}", mend="see ./inv test --select tests/rollback")
+                        raise RunbookError(
+                            f"a test fails without any mutant: {found['by']}",
+                            mend="see ./inv test --select tests/rollback",
+                        )
                     tell(f"{SHELL}: the tests alone take {found['seconds']:.0f} s")
                     continue
                 ended += 1
                 mutant = mine[found["number"]]
                 how = f"caught by {found['by'].rpartition('::')[2]}" if found["caught"] else "survived"
-                tell(f"{ended} of {len(mutants)} ({time.monotonic() - begun:.0f} s) {mutant.line}: {mutant.what}: {how}")
+                tell(
+                    f"{ended} of {len(mutants)} ({time.monotonic() - begun:.0f} s) {mutant.line}: {mutant.what}: {how}"
+                )
                 if not found["caught"]:
                     left.append(mutant)
         return left
@@ -110,9 +117,7 @@ def _boxed(words: Sequence[str], place: Path) -> list[str]:
     """
     if os.geteuid() != 0 or not shutil.which("unshare"):
         return list(words)
-    box = (
-        'mount --bind "$1" "$1" && mount -o remount,ro,bind / && mount -t tmpfs none /dev/shm && shift && exec "$@"'
-    )
+    box = 'mount --bind "$1" "$1" && mount -o remount,ro,bind / && mount -t tmpfs none /dev/shm && shift && exec "$@"'
     probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     return ["unshare", "--mount", "sh", "-c", box, "sh", str(place), *words] if probe.returncode == 0 else list(words)
 

@@ -38,7 +38,9 @@ def test_the_effects_of_an_operation_are_those_on_which_the_proof_was_run(tmp_pa
     bed.again()
     calls = strikes.measured(bed, operation)
     # The folders above all, which a first transaction syncs too, have other names on each machine.
-    mine = [call for call in calls if call.split()[0] in EFFECTS and Path(call.split(None, 1)[-1]) not in bed.state.parents]
+    mine = [
+        call for call in calls if call.split()[0] in EFFECTS and Path(call.split(None, 1)[-1]) not in bed.state.parents
+    ]
     found = "".join(f"{plain(call, bed)}\n" for call in mine)
     kept = KEPT / f"{name.replace(' ', '-')}.txt"
     if os.environ.get("RUNBOOK_EFFECTS") == "new":
