@@ -93,7 +93,7 @@ class Driver:
 
 def _told(out: int, number: int, failed: str, begin: float) -> None:
     found = {"number": number, "caught": bool(failed), "by": failed, "seconds": time.monotonic() - begin}
-    os.write(out, json.dumps(found).encode() + b"\n")
+    os.write(out, b"\n" + json.dumps(found).encode() + b"\n")  # after the dots of pytest
 
 
 def _run(session: pytest.Session, items: list[pytest.Item], heard: int) -> None:
