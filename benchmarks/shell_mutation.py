@@ -96,18 +96,20 @@ def _driven(place: Path, programs: Sequence[str], tests: Sequence[str]):  # type
     with (place / "driver.log").open("w+") as log, subprocess.Popen(
         low(_boxed(words, place)), cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
     ) as child:  # fmt: skip
-        heard = -1
+        heard, last = -1, ""
         try:
             for line in child.stdout or ():
                 if line.startswith('{"number"'):
                     found = json.loads(line)
                     heard = found["number"]
                     yield found
+                else:
+                    last = line.strip() or last
         finally:
             child.kill()
         if heard + 1 < len(programs):
             log.seek(0)
-            raise RunbookError(f"the mutants' tests ended early: {log.read()[-300:].strip()}")
+            raise RunbookError(f"the mutants' tests ended early: {last} {log.read()[-300:].strip()}")
 
 
 def _boxed(words: Sequence[str], place: Path) -> list[str]:
@@ -117,7 +119,7 @@ def _boxed(words: Sequence[str], place: Path) -> list[str]:
     """
     if os.geteuid() != 0 or not shutil.which("unshare"):
         return list(words)
-    box = 'mount --bind "$1" "$1" && mount -o remount,ro,bind / && mount -t tmpfs none /dev/shm && shift && exec "$@"'
+    box = 'mount --bind "$1" "$1" && mount -o remount,ro,bind / && mount -t tmpfs none /dev/shm && cd "$1" && shift && exec "$@"'
     probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     return ["unshare", "--mount", "sh", "-c", box, "sh", str(place), *words] if probe.returncode == 0 else list(words)
 

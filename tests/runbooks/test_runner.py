@@ -7,7 +7,7 @@ import pytest
 from checks.model import Gate
 from inventory.engine import Compose
 from inventory.errors import InputError, Unreachable
-from runbooks import events, runner, undo
+from runbooks import events, run_model, undo
 from runbooks.plan_model import HostPlan, Plan, StartupPlan
 from tests.runbooks.bench import BEFORE, GATE, content, make_bench
 
@@ -48,7 +48,7 @@ def test_a_run_whose_gate_passes_stands_and_is_undone_byte_for_byte_by_a_rollbac
 def test_what_a_gate_or_a_start_refuses_is_undone_and_every_byte_is_as_before(bench, text, ups, words):
     folder = bench.host()
     before = content(folder)
-    assert bench.migrate(bench.plan(text)) == runner.ROLLED_BACK == 3
+    assert bench.migrate(bench.plan(text)) == run_model.ROLLED_BACK == 3
     assert content(folder) == before
     assert bench.docker.ups == ups
     assert (bench.end.outcome, bench.end.hosts) == ("gate failed", {"web-1": "undone"})
@@ -91,7 +91,7 @@ def test_the_inventory_may_say_that_the_whole_run_is_undone(bench):
 
 def test_the_inventory_may_say_that_a_failing_gate_pauses(bench):
     folder = bench.host()
-    assert bench.migrate(bench.plan("\n# web is unhealthy"), gate={"on_failure": "pause"}) == runner.PAUSED == 7
+    assert bench.migrate(bench.plan("\n# web is unhealthy"), gate={"on_failure": "pause"}) == run_model.PAUSED == 7
     assert b"# web is unhealthy" in (folder / "docker-compose.yml").read_bytes()
     assert bench.end.hosts == {"web-1": "paused"}
 
@@ -100,7 +100,7 @@ def test_an_undo_that_does_not_get_well_is_said_to_stand(bench):
     folder = bench.host()
     before = content(folder)
     bench.docker.tell("down-web")
-    assert bench.migrate(bench.plan("\n# one")) == runner.NOT_ROLLED_BACK == 6
+    assert bench.migrate(bench.plan("\n# one")) == run_model.NOT_ROLLED_BACK == 6
     assert content(folder) == before
     assert (bench.end.outcome, bench.end.hosts) == ("rollback failed", {"web-1": "stands"})
     assert "the files are as before; not every service got healthy" in bench.of(events.StepUndone)[0].detail
@@ -111,7 +111,7 @@ def test_an_operator_who_stops_leaves_every_byte_as_before(bench, kind):
     folder = bench.host()
     before = content(folder)
     bench.on = lambda event: bench.stop.set() if isinstance(event, kind) else None
-    assert bench.migrate(bench.plan("\n# one")) == runner.INTERRUPTED == 130
+    assert bench.migrate(bench.plan("\n# one")) == run_model.INTERRUPTED == 130
     assert content(folder) == before
     assert (bench.end.outcome, bench.end.hosts) == ("interrupted", {"web-1": "undone"})
     assert bench.writer("web-1").owner() is None
@@ -155,7 +155,7 @@ def test_a_file_that_changed_since_the_plan_is_refused_and_nothing_is_written(be
     plan = bench.plan("\n# one")
     (folder / file).write_bytes(b"by hand")
     before = content(folder)
-    assert bench.migrate(plan) == runner.REFUSED == 4
+    assert bench.migrate(plan) == run_model.REFUSED == 4
     assert content(folder) == before
     assert (bench.end.outcome, bench.end.hosts) == ("refused", {"web-1": "failed"})
     assert "was changed since it was read" in bench.end.message
@@ -177,7 +177,7 @@ def test_another_runs_lock_is_refused_and_left_alone(bench):
 def test_a_gate_that_cannot_measure_pauses_and_leaves_what_is_written(bench):
     folder = bench.host()
     bench.on = lambda event: bench.docker.tell("away") if isinstance(event, events.GateStarted) else None
-    assert bench.migrate(bench.plan("\n# one")) == runner.PAUSED == 7
+    assert bench.migrate(bench.plan("\n# one")) == run_model.PAUSED == 7
     assert (folder / "docker-compose.yml").read_bytes() == BEFORE + b"\n# one"
     assert (bench.end.outcome, bench.end.hosts) == ("inconclusive", {"web-1": "paused"})
     assert bench.writer("web-1").owner() is None
@@ -244,12 +244,55 @@ def test_a_host_whose_link_is_lost_after_the_write_stands_and_keeps_its_snapshot
         return run(program, *words, **more)
 
     bench.links["web-1"].run = cut
-    assert bench.migrate(bench.plan("\n# one")) == runner.FAILED == 5
+    assert bench.migrate(bench.plan("\n# one")) == run_model.FAILED == 5
     assert bench.end.hosts == {"web-1": "stands"}
     bench.links["web-1"].run = run
     bench.writer("web-1").unlock()
     assert bench.rollback() == 0
     assert (folder / "docker-compose.yml").read_bytes() == BEFORE
+
+
+def cut_off(bench, name):
+    """From its first `up` on a host does not answer any more."""
+    link, run = bench.links[name], bench.links[name].run
+
+    def cut(program, *words, **more):
+        if words[:1] == ("execute",) or getattr(link, "gone", False):
+            link.gone = True
+            raise Unreachable("the link was lost", host=name)
+        return run(program, *words, **more)
+
+    link.run = cut
+
+
+@pytest.mark.parametrize("serial", [("1", "100%"), ("2", "100%")], ids=["alone", "beside one that goes well"])
+def test_no_batch_begins_after_one_that_lost_a_host_in_the_middle_of_its_change(bench, serial):
+    folders = [bench.host(name) for name in ("web-1", "web-2", "web-3")]
+    cut_off(bench, "web-1")
+    assert bench.migrate(bench.plan("\n# one"), serial=serial) == run_model.FAILED == 5
+    second = "changed" if serial[0] == "2" else "skipped"
+    assert bench.end.hosts == {"web-1": "stands", "web-2": second, "web-3": "skipped"}
+    assert (folders[2] / "docker-compose.yml").read_bytes() == BEFORE
+    assert "web-1: the link was lost: lost in the middle of its change" in bench.end.message
+    assert "(snapshot run-1-1); the batches after it were not begun" in bench.end.message
+    assert bench.end.mend == "when it answers again: ./inv migrate --resume, or ./inv rollback"
+
+
+@pytest.mark.parametrize("why", ["drift", "lock"])
+def test_no_batch_begins_after_one_in_which_no_host_was_migrated(bench, why):
+    folders = [bench.host(name) for name in ("web-1", "web-2")]
+    plan = bench.plan("\n# one")
+    if why == "drift":
+        (folders[0] / ".env").write_text("A=2")
+    else:
+        other = bench.writer("web-1", "run-0")
+        other.prepare()
+        other.lock()
+    assert bench.migrate(plan, serial=("1", "100%")) == 4
+    assert bench.end.hosts == {"web-1": "failed", "web-2": "skipped"}
+    assert bench.end.outcome == "refused"
+    assert "no host of the batch was migrated, so the batches after it were not begun" in bench.end.message
+    assert (folders[1] / "docker-compose.yml").read_bytes() == BEFORE
 
 
 def test_a_plan_without_changes_touches_nothing(bench):
