@@ -93,7 +93,7 @@ def proof(_context: Context, full: bool = False, only: Iterable[str] | None = No
 
 @task(auto_shortflags=False, help=about("fast", "lint", "select"))
 def test(_context: Context, fast: bool = False, lint: bool = True, select: str = "") -> None:
-    """Run all checks and tests; --fast leaves out what needs Docker."""
+    """Run all checks and tests; --fast leaves out what needs Docker or much time."""
     from lab import testing
 
     finish(lambda _out: testing.run(fast=fast, lint=lint, select=select or None))

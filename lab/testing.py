@@ -1,4 +1,4 @@
-"""Runs every check and test of the project: `./inv test` (all) and `./inv test --fast` (no Docker).
+"""Runs every check and test of the project: `./inv test` (all) and `./inv test --fast` (no Docker, nothing slow).
 
 Does its own set-up: the locked development requirements, and as root on Debian or Ubuntu the few programs that tests
 run for real (an SSH server, busybox); Docker Compose's command line where there is none. Without root the tests that
@@ -40,7 +40,8 @@ def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
     install_programs(PROGRAMS if fast else PROGRAMS | LARGE)
     pytest = ["python", "-m", "pytest", select or "tests"]
     # What needs no practice hosts runs on all processors; the hosts are shared, so their tests take turns.
-    parts = [["-m", "not lab", "-n", "logical", "--dist", "worksteal"], *([] if fast else [["-m", "lab"]])]
+    spread = ["-n", "logical", "--dist", "worksteal"]
+    parts = [["-m", "not lab and not slow", *spread]] if fast else [["-m", "not lab", *spread], ["-m", "lab"]]
     environment = os.environ if fast else {"RUNBOOK_EXHAUSTIVE": "1", "RUNBOOK_EXAMPLES": "10000"} | dict(os.environ)
     fetched = compose_cli.provide()
     environment = dict(environment) | ({compose_cli.VARIABLE: fetched} if fetched else {})

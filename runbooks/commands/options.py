@@ -69,7 +69,7 @@ ABOUT = {
     "full": "every fault at every point, thousands of cases, instead of each point once",
     "only": "only this part of the proof (again or with commas for more)",
     "workers": "cases at once (default 2)",
-    "fast": "only what needs no Docker (under a minute)",
+    "fast": "only what needs no Docker and little time (under a minute)",
     "lint": "also format, style, types and the import contract (default)",
     "seconds": "for how long, all readers together",
     "target": "only this reader",

@@ -19,6 +19,8 @@ from checks.probes.pgbouncer import utilisation
 from inventory.connection import LocalLink
 from inventory.model import Host, Project
 
+pytestmark = pytest.mark.slow
+
 HOST = Host("here", "here", Project("/srv/shop"), connection="local")
 LIMIT_S = 120.0
 

@@ -9,6 +9,8 @@ from checks.evidence import Soaks, compact, incidents, points, retention, tallie
 from checks.model import Probe
 from checks.soak import Soak
 
+pytestmark = pytest.mark.slow
+
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY_S = 600.0
 SOAK = Soak("s-1", "staging", "", (), "1", "r", "k", "eve", BEGIN.isoformat(), 400 * 86_400.0, EVERY_S)

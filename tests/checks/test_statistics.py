@@ -66,6 +66,7 @@ def test_at_least_the_share_lies_at_or_under_the_percentile(values, share):
     assert sum(value <= found for value in values) >= share * len(values) - 1e-6
 
 
+@pytest.mark.slow
 def test_bounds_and_percentiles_are_those_of_a_reference_on_1000_random_cases():
     import numpy
     from scipy import stats

@@ -249,6 +249,7 @@ def ran(world: World, serve: Callable[[], Server] | None, *, may_mount: bool) ->
     return found
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_clear_line_with_its_exit_code_and_changes_nothing(
     world: World, can_mount: bool, request: pytest.FixtureRequest, subtests: pytest.Subtests
 ) -> None:

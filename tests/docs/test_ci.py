@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 URL = "https://git.example.com/ops/compose-runbook.git"
 WEAK = "services:\n  web:\n    image: acme/web\n    depends_on:\n      - db # stays\n  db:\n    image: postgres:17\n"

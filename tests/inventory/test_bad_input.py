@@ -207,6 +207,7 @@ def test_a_program_that_cannot_be_started_is_one_line(folder) -> None:
         folder.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a tab", "port 0", "an own variable misspelt", "a NUL", "groups too deep"])
 def test_the_command_line_ends_with_one_line_and_exit_code_1(folder, name: str) -> None:
     folder.write("shop.yml", CASES[name][0])

@@ -165,6 +165,7 @@ def test_no_form_of_a_secret_is_shown_whatever_it_is_made_of(secret: str, around
     assert mask.hide(f"<{encoded}>") == f"<{MASKED}>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["${a}", "a", "a@", "a://b:", "password=", "${", "x://u:${a}"])
 def test_hiding_takes_no_more_than_moments_whatever_the_text(step: str) -> None:
     """A pattern that tries every end for every beginning of such a text takes minutes for it, and every split hours."""

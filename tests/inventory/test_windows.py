@@ -124,6 +124,7 @@ CHANGES = {  # a day before clocks change, or a day is skipped
 TIMES = st.integers(0, 1439)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data(), st.sampled_from(ZONES), TIMES, TIMES, st.sets(st.integers(0, 6), min_size=1))
 def test_openings_and_closings_are_where_a_walked_clock_has_them(data, zone, begin, end, days) -> None:
@@ -145,6 +146,7 @@ def test_openings_and_closings_are_where_a_walked_clock_has_them(data, zone, beg
                 assert found.closes(now) == start + timedelta(minutes=over)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 20_000), st.integers(1, 5_000)), max_size=6), st.integers(0, 20_000), TIMES, TIMES

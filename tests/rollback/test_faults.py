@@ -17,6 +17,8 @@ from lab.proof.shell import SHELLS
 from lab.proof.table import Effort, spread
 from rollback import commit
 
+pytestmark = pytest.mark.slow
+
 EXHAUSTIVE = bool(os.environ.get("RUNBOOK_EXHAUSTIVE"))
 SPREAD = 6
 OPERATIONS = {operation.name: operation for operation in strikes.OPERATIONS}

@@ -8,6 +8,8 @@ from inventory.errors import Refused
 from runbooks import undo
 from tests.runbooks.bench import BEFORE, GATE, content, make_bench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from runbooks.commands.looking import host_status
 from runbooks.screen_run import Recorder
 from tests.runbooks.bench import make_bench
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC)
 COMPOSE = "docker-compose.yml"
 

@@ -9,6 +9,8 @@ from runbooks import events
 from runbooks.screen_run import Collector
 from tests.runbooks.bench import BEFORE, content, make_bench
 
+pytestmark = pytest.mark.slow
+
 SECRET = "hunter22-very-secret"
 
 

@@ -30,6 +30,8 @@ from runbooks.commands import monitoring
 from runbooks.exposition import registry
 from runbooks.output import Output
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 180
 

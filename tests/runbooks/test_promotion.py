@@ -137,6 +137,7 @@ def test_one_that_was_shorter_than_is_asked_for_is_not_enough(store):
     assert "soak-1 is not it (it took 0.5 h)" in refusal(store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("undoes", ["20260227-100000-aaaaaa", "20260227-100000-aaaaaa-1", "20260226-090000-cccccc-2"])
 def test_a_soak_counts_no_more_once_its_run_was_rolled_back(store, undoes):
     run = staged(store)
@@ -146,6 +147,7 @@ def test_a_soak_counts_no_more_once_its_run_was_rolled_back(store, undoes):
     assert "staging was not migrated with it" in refusal(store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("undoes", ["20260201-100000-dddddd", "20260228-110000-eeeeee-1"])
 def test_the_rollback_of_another_run_takes_nothing_from_it(store, undoes):
     run = staged(store)

@@ -16,6 +16,8 @@ from lab import browser, sample
 from runbooks import report_html, soaking
 from runbooks.commands.soaking import write
 
+pytestmark = pytest.mark.slow
+
 STORIES = {
     "pass": sample.Story(hours=30, every_s=300, outage=(20.0, 20.03)),
     "fail": sample.Story(hours=6, every_s=60, bad=20),

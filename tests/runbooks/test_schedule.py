@@ -15,6 +15,8 @@ from runbooks.commands import scheduling
 from runbooks.schedule import BEGIN, END, Job, cron_lines, settings_text, units, without_block, write_settings
 from tests.inventory.conftest import serve, server, server_keys  # noqa: F401 - an SSH server of the tests' own
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 JOB = Job(Path("/opt/compose-runbook"), 30, Path("/home/eve/.local/state/compose-runbook/soak.env"))
 

@@ -61,6 +61,7 @@ def test_what_is_no_secret_in_a_files_text_stays_readable(text):
     assert taught(text).hide(text) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["password", "password: ", "-a ", "redis-cli ", "secret=", "-----BEGIN PRIVATE KEY-----", "a.", "${x"]
 )

@@ -16,6 +16,8 @@ from checks.evidence import RunRecord, Soaks, Store, tallies
 from checks.model import Probe
 from checks.soak import Soak
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = "all:\n  hosts:\n    web-1: {ansible_connection: local, project_dir: /srv/shop}\n"
 LIMIT_S = 240

@@ -8,6 +8,8 @@ from rollback.model import Transaction
 from runbooks import events
 from tests.runbooks.bench import content, make_bench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from runbooks.model import NeededImage, Question
 from runbooks.plan_model import Made
 from tests.runbooks.bench import content, make_bench
 
+pytestmark = pytest.mark.slow
+
 MADE = Made(("cache", "breaker"), ("cache-data",), ("back",))
 
 

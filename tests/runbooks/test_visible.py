@@ -63,6 +63,7 @@ def test_the_tools_own_colours_stay_on_a_terminal(monkeypatch):
     assert console().file is sys.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--patch"]])
 def test_a_hostile_compose_file_does_not_reach_the_terminal_of_who_plans_it(tmp_path, more):
     file = tmp_path / "compose.yml"

@@ -28,6 +28,8 @@ from tests.inventory.conftest import serve as serve
 from tests.inventory.conftest import server_keys as server_keys
 from tests.runbooks.fakes import fake_docker
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PROBES = (

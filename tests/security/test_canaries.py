@@ -12,6 +12,8 @@ from benchmarks.canaries import COMPOSE, FILES, INVENTORY, leaked, places, plant
 from cli.finish import finish
 from inventory.errors import HostFailed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "--phase 1 --file HERE/compose.yml"
 FAR = "--env far --inventory HERE"

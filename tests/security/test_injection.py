@@ -22,6 +22,8 @@ from runbooks.survey_files import file_stack
 from tests.runbooks.compose.material import stack_of
 from tests.runbooks.steps.material import container
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "$(touch pwned)", "`touch pwned`", "a;touch pwned", "a&touch pwned&", "a|touch pwned", "a>pwned", "a'b", 'a"b', "a\\",
     "-rf", "--help", "*", "?", "~root", "${HOME}", "$HOME", "a b", " a", "#a", "!a", "a\tb", "@a", "%s%n", "ü漢", "-", "_", ".",

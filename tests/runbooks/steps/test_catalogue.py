@@ -106,6 +106,7 @@ def test_each_check_names_its_port_and_its_source(name: str) -> None:
     assert check.test[0] == "CMD" or len(check.test) == 2
 
 
+@pytest.mark.slow
 def test_each_check_that_this_machine_can_run_fails_against_a_wrong_port() -> None:
     assert len(RUNNABLE) > 60, "curl is needed"
     passed = [test for test, code in exits(RUNNABLE, WRONG_PORT).items() if code == 0]

@@ -16,6 +16,8 @@ import pytest
 
 from runbooks.steps import pool_tuning
 
+pytestmark = pytest.mark.slow
+
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 needs_servers = pytest.mark.skipif(
     not BINARIES or not shutil.which("pgbouncer") or os.getuid() != 0,
