@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from inventory import composer
 from inventory.errors import InputError
 
 LIMIT = 2 << 20
@@ -25,7 +26,8 @@ BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0o[0-7_]*[0-7]|0x[0-9a-fA-F_]*[0-9a-fA-F]|0b[01_]*[01]|0[0-7_]+)\Z")
 LONGEST = 400
 """Characters of a number; what is longer is text, as Python refuses to read numbers without bound."""
-_CORE = re.compile(r"(?:[-+]?(?:[1-9][0-9]*|[0-9]+\.[0-9]+)|true|True|TRUE|false|False|FALSE|null|Null|NULL|~)\Z")
+_MARKED = frozenset("0123456789+-.~tTfFnN")
+"""How every scalar begins that is not a text (but for an empty one)."""
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _STEEP = re.compile(r"(?m)^ {200}|(?:[-?:][ \t]+){20}")
 
@@ -99,10 +101,8 @@ def value(node: Node, read: Callable[[ScalarNode], Any] | None = None) -> Any:
 def scalar(node: ScalarNode) -> Any:
     """A scalar as Compose reads it: quoted and tagged text stays text, `yes` and `on` are text, `0o17` is a number."""
     raw = str(node.value)
-    if node.style in ("'", '"', "|", ">") or (str(node.tag) == "tag:yaml.org,2002:str" and node.style):
+    if composer.is_text(node) or (raw and raw[0] not in _MARKED):
         return raw
-    if str(node.tag) == "tag:yaml.org,2002:str" and _CORE.match(raw):
-        return raw  # without a style only `!!str` makes text of these
     if raw in ("", "~", "null", "Null", "NULL"):
         return None
     if raw in ("true", "True", "TRUE"):
@@ -151,11 +151,10 @@ def decode(data: bytes, path: str, limit: int) -> str:
 
 def composed(text: str, path: str) -> Node | None:
     """The node tree of the C composer, its errors as one InputError."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        root: Node | None = YAML(typ="safe", pure=False).compose(text)
+        return composer.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(part for part in (error.problem, error.context) if part)
@@ -163,7 +162,6 @@ def composed(text: str, path: str) -> Node | None:
         raise InputError(f"is not YAML: {problem}", path=path, line=at, mend=mend(text, at, problem)) from None
     except (YAMLError, ValueError) as error:
         raise InputError(f"is not YAML: {str(error).splitlines()[0]}", path=path, mend="mend the text") from None
-    return root
 
 
 def mend(text: str, at: int | None, problem: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
+from inventory import composer
 from inventory import text as yaml_text
 from inventory.errors import InputError
 from runbooks.compose.model import Place
@@ -118,13 +119,10 @@ def _root(data: bytes, path: str) -> Node | None:
     except InputError as error:
         if not error.message.startswith("is not YAML"):
             raise
-        from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
         try:
-            reader = YAML(typ="safe", pure=True)
-            reader.composer.warn_double_anchors = False  # an alias means the last one before it
-            root: Node | None = reader.compose(yaml_text.decode(data, path, yaml_text.LIMIT))
+            root = composer.compose_slowly(yaml_text.decode(data, path, yaml_text.LIMIT))
         except (YAMLError, ValueError):
             raise error from None
         if root is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ruamel.yaml.nodes import ScalarNode
 
+from inventory import composer
 from runbooks.compose import environment, interpolation, origins
 from runbooks.compose.assemble import Assembly, Reader, at, no_file
 from runbooks.compose.environment import Bound
@@ -120,7 +121,7 @@ def _variable(name: str, item: Item, key: str, *, listed: bool) -> Variable:
         skip = len(bare) + 1
         raw = template.partition("=")[2]
         return Variable(name, text[skip:], raw, place, "environment", tuple(origins.clip(spans, skip, len(text))))
-    value = as_text(template) if not node.style and node.tag != "!!str" and "$" not in template else text
+    value = text if composer.is_text(node) or "$" in template else as_text(template)
     if value is None:
         return _passed(name, item, place)
     if value != text:
