@@ -46,10 +46,10 @@ class Assembly:
     env_entries: dict[str, list[Entry]] = field(default_factory=dict)
 
     @property
-    def services(self) -> dict[str, Item]:
+    def services(self) -> Mapping[str, Item]:
         """The services by name."""
         found = self.root.value.get("services") if self.root is not None else None
-        return dict(found.value) if found is not None and isinstance(found.value, dict) else {}
+        return found.value if found is not None and isinstance(found.value, dict) else {}
 
 
 class Reader:

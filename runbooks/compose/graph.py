@@ -128,7 +128,16 @@ def dependents(stack: Stack, service: str) -> tuple[str, ...]:
 
 def adds_cycle(stack: Stack, service: str, dependency: str) -> bool:
     """Whether `service` depending on `dependency` would close a cycle, whichever profiles are chosen."""
-    return service == dependency or dependency in dependents(stack, service)
+    seen, todo = {dependency}, [dependency]
+    while todo:
+        name = todo.pop()
+        if name == service:
+            return True
+        needed = stack.services.get(name)
+        more = {*needed.edges, *implied(needed)} - seen if needed is not None else set()
+        seen |= more
+        todo += more
+    return False
 
 
 def redundant(stack: Stack) -> tuple[tuple[str, str], ...]:

@@ -84,28 +84,28 @@ def _edge(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> Meaning:
-    """The meaning that a stack must have after the operations."""
-    edges = {name: dict(found) for name, found in before.edges.items()}
-    environment = {name: dict(found) for name, found in before.environment.items()}
-    health = {name: None if found is None else dict(found) for name, found in before.health.items()}
-    rest, sections = dict(before.rest), dict(before.sections)
+    """The meaning that a stack must have after the operations. What none of them names is that of before, not a copy."""
+    edges, environment = _Copied(before.edges), _Copied(before.environment)
+    health, rest, sections = dict(before.health), dict(before.rest), dict(before.sections)
     texts: dict[tuple[str, str], list[ReplaceText]] = {}
     lookup = project.tree(stack).scope.lookup
     for operation in operations:
         service = operation.service
         if isinstance(operation, SetCondition | AddDependency):
-            edges[service][operation.dependency] = wanted_edge(edges[service].get(operation.dependency), operation)
+            found = edges.of(service)
+            found[operation.dependency] = wanted_edge(found.get(operation.dependency), operation)
         elif isinstance(operation, RemoveDependency):
-            edges[service].pop(operation.dependency, None)
+            edges.of(service).pop(operation.dependency, None)
         elif isinstance(operation, SetHealthCheck):
             health[service] = {**(health[service] or {}), **_settings(operation)}
         elif isinstance(operation, SetVariable):
-            environment[service][operation.name] = operation.value
+            environment.of(service)[operation.name] = operation.value
         elif isinstance(operation, SetSetting):
             rest[service] = _set(rest[service], operation.path, resolved(operation.value, lookup))
         elif isinstance(operation, AddService):
             value = resolved(operation.definition, lookup)
-            edges[service], environment[service] = _edges(value.get("depends_on")), _variables(value.get("environment"))
+            edges.add(service, _edges(value.get("depends_on")))
+            environment.add(service, _variables(value.get("environment")))
             health[service], rest[service] = value.get("healthcheck"), _rest(value)
         elif isinstance(operation, AddResource):
             # A name alone says all: Compose reads `{}` and nothing as the same.
@@ -114,8 +114,26 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
         else:
             texts.setdefault((service, operation.variable), []).append(operation)
     for (service, name), replacements in texts.items():
-        environment[service][name] = replaced(stack.services[service].environment[name].value or "", replacements)
-    return Meaning(edges, environment, health, rest, sections, before.unset)
+        value = stack.services[service].environment[name].value or ""
+        environment.of(service)[name] = replaced(value, replacements)
+    return Meaning(edges.all, environment.all, health, rest, sections, before.unset)
+
+
+class _Copied:
+    """A part of a meaning in which a service's own is copied when it is first changed, and only then."""
+
+    def __init__(self, before: Mapping[str, dict[str, Any]]) -> None:
+        self.all = dict(before)
+        self._own: set[str] = set()
+
+    def of(self, service: str) -> dict[str, Any]:
+        if service not in self._own:
+            self.add(service, dict(self.all[service]))
+        return self.all[service]
+
+    def add(self, service: str, found: dict[str, Any]) -> None:
+        self._own.add(service)
+        self.all[service] = found
 
 
 def resolved(value: Any, lookup: Lookup) -> Any:

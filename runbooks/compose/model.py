@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
@@ -136,6 +137,16 @@ class Stack:
     warnings: tuple[tuple[str, Place], ...] = ()
     tree: object = field(default=None, repr=False, compare=False)
     """What `project.load` read this from, kept for `splice.apply`; nobody else's business."""
+
+    @cached_property
+    def jobs(self) -> frozenset[str]:
+        """Services whose end another one waits for."""
+        return frozenset(
+            name
+            for service in self.services.values()
+            for name, edge in service.edges.items()
+            if edge.condition == "service_completed_successfully"
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from runbooks.compose.assemble import at
 from runbooks.compose.desk import Blocked, Desk, Planned
 from runbooks.compose.edges import EdgePlanner
 from runbooks.compose.health import HealthPlanner
-from runbooks.compose.intent import difference, intended, meaning
+from runbooks.compose.intent import difference, intended, meaning, resolved
 from runbooks.compose.interpolation import BadTemplate
 from runbooks.compose.model import (
     AddDependency,
@@ -95,8 +95,10 @@ class _Work:
 
     def _unreadable(self, operation: Operation) -> tuple[str, str] | None:
         """A text of an operation that Compose would not take: the reason and the mend."""
+        if not isinstance(operation, SetSetting | AddService):
+            return None
         try:
-            intended(self.before, [operation] if isinstance(operation, SetSetting | AddService) else [], self.stack)
+            resolved(operation.value if isinstance(operation, SetSetting) else operation.definition, self.tree.scope.lookup)
         except BadTemplate as error:
             return error.message, error.mend
         return None

@@ -78,13 +78,7 @@ def is_telemetry(service: Service) -> bool:
 
 def is_one_shot(stack: Stack, service: Service, facts: Facts) -> bool:
     """Whether a service runs once and ends: others wait for its end, it ended well, or its name says so."""
-    waited_for = any(
-        edge.condition == "service_completed_successfully"
-        for other in stack.services.values()
-        for name, edge in other.edges.items()
-        if name == service.name
-    )
-    if waited_for:
+    if service.name in stack.jobs:
         return True
     if service.restart not in (None, "no") and not str(service.restart).startswith("on-failure"):
         return False
