@@ -6,6 +6,7 @@ composing takes. Compose has rules of its own (`text.scalar`), so a plain scalar
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -14,11 +15,23 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
+DEPTH = 100
+"""Collections within each other: far more than any file has, far fewer than exhaust the stack."""
+_MARGIN = " " * 30
+_MARKS = re.compile(r"[-?:][ \t]+[-?:][ \t]+[-?:][ \t]")
 PLAIN = Tag(suffix="?")
 """YAML's own word for the tag of a plain scalar that has none."""
 TEXT = Tag(suffix="tag:yaml.org,2002:str")
 _MAPPING = Tag(suffix="tag:yaml.org,2002:map")
 _SEQUENCE = Tag(suffix="tag:yaml.org,2002:seq")
+
+
+class TooDeep(Exception):
+    """Nesting beyond DEPTH, at a line counted from 1. It is found while composing, before it can exhaust the stack."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
 
 
 class _Untold:
@@ -36,17 +49,46 @@ class _Untold:
         return _MAPPING if kind is MappingNode else _SEQUENCE
 
 
+class _Measured(_Untold):
+    """The same, for a text that may be nested too deeply: counting costs a fifth of the time."""
+
+    depth = 0
+    above: Any = None
+
+    def descend_resolver(self, parent: Any, _index: Any) -> None:
+        self.depth += 1
+        if self.depth >= DEPTH:
+            self.above = parent
+            self._bounded(DEPTH + 1)
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+
+    def resolve(self, kind: type, value: Any, implicit: Any) -> Tag:
+        if kind is not ScalarNode:
+            self._bounded(DEPTH)
+        return super().resolve(kind, value, implicit)
+
+    def _bounded(self, most: int) -> None:
+        if self.depth > most:
+            raise TooDeep(int(self.above.start_mark.line) + 1)
+
+
 class _Reader(_Untold, CParser):  # type: ignore[misc]
     pass
 
 
-class _SlowUntold(_Untold, VersionedResolver):  # type: ignore[misc]
+class _MeasuredReader(_Measured, CParser):  # type: ignore[misc]
+    pass
+
+
+class _SlowResolver(_Measured, VersionedResolver):  # type: ignore[misc]
     pass
 
 
 def compose(text: str) -> Node | None:
-    """The root node of one document, None when it is empty. Raises ruamel.yaml's errors, and ValueError."""
-    reader = _Reader(text)
+    """The root node of one document, None when it is empty. Raises ruamel.yaml's errors, ValueError and TooDeep."""
+    reader = (_MeasuredReader if _may_be_deep(text) else _Reader)(text)
     try:
         root: Node | None = reader.get_single_node()
     finally:
@@ -54,11 +96,16 @@ def compose(text: str) -> Node | None:
     return root
 
 
+def _may_be_deep(text: str) -> bool:
+    """Whether a text has so many brackets, so wide a margin, or so many marks in a row (`- - - `) as deep nesting takes."""
+    return text.count("[") + text.count("{") > DEPTH or _MARGIN in text or bool(_MARKS.search(text))
+
+
 def compose_slowly(text: str) -> Node | None:
     """The same by ruamel.yaml's own scanner and parser, which take a colon inside brackets (`[80:80]`). An anchor may
     stand twice: an alias means the last one before it. Raises as `compose` does."""
     reader = YAML(typ="safe", pure=True)
-    reader.Resolver = _SlowUntold
+    reader.Resolver = _SlowResolver
     reader.composer.warn_double_anchors = False
     root: Node | None = reader.compose(text)
     return root

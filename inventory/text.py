@@ -18,7 +18,7 @@ from inventory.errors import InputError
 
 LIMIT = 2 << 20
 """Bytes of one file; the longest of 324 public Compose files has 0.1 MB (FACTS)."""
-DEPTH = 100
+DEPTH = composer.DEPTH
 EXPANDED = 200_000
 """Nodes after aliases are written out: what keeps an alias bomb from being expanded."""
 BOM = b"\xef\xbb\xbf"
@@ -29,14 +29,11 @@ LONGEST = 400
 _MARKED = frozenset("0123456789+-.~tTfFnN")
 """How every scalar begins that is not a text (but for an empty one)."""
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_STEEP = re.compile(r"(?m)^ {200}|(?:[-?:][ \t]+){20}")
 
 
 def parse(data: bytes, path: str, *, limit: int = LIMIT) -> Node | None:
     """The root node of one YAML document, or None when it is empty. Raises InputError with path, line and mend."""
     text = decode(data, path, limit)
-    if text.count("[") + text.count("{") > DEPTH or _STEEP.search(text):
-        check_depth(text, path)
     root = composed(text, path)
     if root is not None:
         check_tree(root, path)
@@ -101,7 +98,7 @@ def value(node: Node, read: Callable[[ScalarNode], Any] | None = None) -> Any:
 def scalar(node: ScalarNode) -> Any:
     """A scalar as Compose reads it: quoted and tagged text stays text, `yes` and `on` are text, `0o17` is a number."""
     raw = str(node.value)
-    if composer.is_text(node) or (raw and raw[0] not in _MARKED):
+    if node.style or (raw and raw[0] not in _MARKED) or composer.is_text(node):
         return raw
     if raw in ("", "~", "null", "Null", "NULL"):
         return None
@@ -155,6 +152,10 @@ def composed(text: str, path: str) -> Node | None:
 
     try:
         return composer.compose(text)
+    except composer.TooDeep as error:
+        raise InputError(
+            f"is nested deeper than {DEPTH}", path=path, line=error.line, mend="nest less deeply"
+        ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(part for part in (error.problem, error.context) if part)
@@ -175,23 +176,6 @@ def mend(text: str, at: int | None, problem: str) -> str:
     if "undefined alias" in problem:
         return "define the anchor before it is used"
     return "mend the text at this line, or the one before"
-
-
-def check_depth(text: str, path: str) -> None:
-    """Refuses nesting that would exhaust the stack, before anything recursive reads it."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
-
-    depth = 0
-    try:
-        for event in YAML(typ="safe", pure=False).parse(text):
-            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-            if depth > DEPTH:
-                at = event.start_mark.line + 1
-                raise InputError(f"is nested deeper than {DEPTH}", path=path, line=at, mend="nest less deeply")
-    except YAMLError:
-        return  # the composer says it better
 
 
 def check_tree(root: Node, path: str) -> None:
@@ -227,6 +211,9 @@ def check_tree(root: Node, path: str) -> None:
 
 def check_keys(node: MappingNode, path: str) -> None:
     """Refuses a key that stands twice in one mapping, naming both lines, and a key that is a collection."""
+    keys = [key for key, _ in node.value]
+    if all(type(key) is ScalarNode for key in keys) and len({key.value for key in keys}) == len(keys):
+        return
     seen: dict[str, int] = {}
     for key, _ in node.value:
         if not isinstance(key, ScalarNode):

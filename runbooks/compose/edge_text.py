@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from runbooks.compose import layout, scalars
 from runbooks.compose.desk import Blocked
@@ -166,24 +166,12 @@ def block_map(part: Item, changed: Edges, added: Edges, full: Collection[str] = 
 
 def step_of(document: Document, above: ScalarNode | None) -> int:
     """A level's indentation around a key: from the key that its mapping stands under."""
-    holder = next((holder for holder in holders(document, above)), None) if above is not None else None
+    mapping = document.mapping_of(above) if above is not None else None
+    holder = document.key_of(mapping) if mapping is not None else None
     if holder is None or above is None:
         return 2
     step = document.column(start(above)) - document.column(start(holder))
     return step if 1 <= step <= 8 else 2
-
-
-def holders(document: Document, key: ScalarNode) -> list[ScalarNode]:
-    """The key that the mapping of a key stands under."""
-    todo: list[Node] = [document.root] if document.root is not None else []
-    while todo:
-        node = todo.pop()
-        if isinstance(node, MappingNode):
-            if any(mine is key for mine, _ in node.value):
-                above = document.key_of(node)
-                return [above] if above is not None else []
-            todo.extend(value for _, value in node.value if start(value) <= start(key) < end(value))
-    return []
 
 
 def entry_lines(edge: Mapping[str, Value], indent: int, document: Document, quote: str | None) -> str:

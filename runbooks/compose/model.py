@@ -6,7 +6,7 @@ does input or output.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -61,7 +61,6 @@ class Variable:
     """One environment variable of a service.
 
     `value` is resolved as Compose would (None: taken from the shell at `up`, or unset); `raw` is the scalar's own text.
-    `spans` covers `value` from its first to its last character, in order.
     """
 
     name: str
@@ -69,7 +68,12 @@ class Variable:
     raw: str
     place: Place
     source: Literal["environment", "env_file"]
-    spans: tuple[Span, ...] = ()
+    trace: Callable[[], tuple[Span, ...]] = field(default=tuple, repr=False, compare=False)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """Covers `value` from its first to its last character, in order. Traced when asked for: few ever are."""
+        return self.trace()
 
 
 @dataclass(frozen=True)

@@ -52,28 +52,35 @@ class Document:
         return chars, sizes
 
     @cached_property
-    def _keys(self) -> dict[int, ScalarNode]:
-        found: dict[int, ScalarNode] = {}
+    def _above(self) -> tuple[dict[int, ScalarNode], dict[int, MappingNode]]:
+        """The key that each value is written under, and the mapping that each key stands in."""
+        keys: dict[int, ScalarNode] = {}
+        holders: dict[int, MappingNode] = {}
         todo: list[Node] = [self.root] if self.root is not None else []
         seen: set[int] = set()
         while todo:
             node = todo.pop()
-            if id(node) in seen or not isinstance(node, CollectionNode):
+            if type(node) is ScalarNode or id(node) in seen:
                 continue
             seen.add(id(node))
-            for child in node.value:
-                if isinstance(node, SequenceNode):
-                    todo.append(child)
-                    continue
-                key, value = child
+            if isinstance(node, SequenceNode):
+                todo += node.value
+                continue
+            for key, value in node.value:
                 todo.append(value)
-                if isinstance(key, ScalarNode) and not is_alias(key, value):
-                    found[id(value)] = key
-        return found
+                if type(key) is ScalarNode:
+                    holders[id(key)] = node
+                    if value.start_mark.index >= key.end_mark.index:  # else an alias
+                        keys[id(value)] = key
+        return keys, holders
 
     def key_of(self, node: Node) -> ScalarNode | None:
         """The key that a value is written under; None for an item of a sequence and for the root."""
-        return self._keys.get(id(node))
+        return self._above[0].get(id(node))
+
+    def mapping_of(self, key: ScalarNode) -> MappingNode | None:
+        """The mapping that a key stands in."""
+        return self._above[1].get(id(key))
 
     def byte(self, index: int) -> int:
         """The byte offset of a character."""
@@ -123,7 +130,7 @@ def _root(data: bytes, path: str) -> Node | None:
 
         try:
             root = composer.compose_slowly(yaml_text.decode(data, path, yaml_text.LIMIT))
-        except (YAMLError, ValueError):
+        except (YAMLError, ValueError, composer.TooDeep):
             raise error from None
         if root is not None:
             yaml_text.check_tree(root, path)

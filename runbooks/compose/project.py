@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from typing import Any
 
 from inventory.errors import InputError
 from runbooks.compose.assemble import Assembly, Reader, assemble, at
@@ -34,7 +35,7 @@ def wanted(spec: ProjectSpec, files: Mapping[str, bytes], absent: frozenset[str]
     reader = Reader(files, absent, {}, exploring=True)
     try:
         assembly = assemble(spec, reader)
-        services(assembly, EnvFiles(reader, assembly))
+        services(assembly, EnvFiles(reader, assembly), {})
     except InputError:
         pass
     return tuple(reader.missing)
@@ -54,14 +55,15 @@ def read(spec: ProjectSpec, files: Mapping[str, bytes], absent: frozenset[str], 
     assembly = assemble(spec, reader)
     if assembly.root is None:
         raise InputError("is empty", mend="write services: into it", path=at(spec.directory, spec.compose_files[0]))
-    found = services(assembly, EnvFiles(reader, assembly))
+    known: dict[int, Any] = {}
+    found = services(assembly, EnvFiles(reader, assembly), known)
     used = {path: data for path, data in files.items() if path in reader.used}
     assembly.files = used
     return Stack(
         spec=spec,
         files=used,
         services=found,
-        value=plain(assembly.root),
+        value=plain(assembly.root, known),
         warnings=tuple(dict.fromkeys(assembly.scope.unset)),
         tree=assembly,
     )

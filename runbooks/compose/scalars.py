@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ruamel.yaml.nodes import ScalarNode
 
@@ -19,6 +20,12 @@ _ESCAPES = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
     " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
 }  # fmt: skip
+_WRITTEN = {
+    **{code: f"\\u{code:04x}" for code in (*range(32), 0x7F, 0xFEFF)},
+    **{ord(made): f"\\{code}" for code, made in _ESCAPES.items() if code not in " /\t"},
+}
+"""How characters are written between double quotes that cannot stand there as they are."""
+_CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]")
 _HEX = {"x": 2, "u": 4, "U": 8}
 _NOT_PLAIN_START = set(",[]{}#&*!|>'\"%@`")
 _WORDS = re.compile(
@@ -143,7 +150,7 @@ def _indent(text: str, lines: list[tuple[int, int, int]]) -> int:
 
 def write(value: str, *, style: str | None = None, flow: bool = False, key: bool = False) -> str:
     """A scalar with this very value: plain where that is safe and no quote is asked for, in one line."""
-    if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029\ufeff" for char in value):
+    if _CONTROLS.search(value):
         return _double(value)
     if style == '"':
         return _double(value)
@@ -152,6 +159,7 @@ def write(value: str, *, style: str | None = None, flow: bool = False, key: bool
     return value
 
 
+@lru_cache(4096)
 def is_plain(value: str, *, flow: bool = False) -> bool:
     """Whether a text can stand without quotes and still be this very string for every reader of YAML."""
     if _WORDS.fullmatch(value) or value != value.strip() or value[0] in _NOT_PLAIN_START:
@@ -164,21 +172,12 @@ def is_plain(value: str, *, flow: bool = False) -> bool:
 
 
 def _double(value: str) -> str:
-    names = {made: code for code, made in _ESCAPES.items() if code not in " /\t"}
-    return '"' + "".join(_written(char, names) for char in value) + '"'
-
-
-def _written(char: str, names: dict[str, str]) -> str:
-    if char in names:
-        return "\\" + names[char]
-    if ord(char) < 32 or char in "\x7f\ufeff":
-        return f"\\u{ord(char):04x}"
-    return char
+    return f'"{value.translate(_WRITTEN)}"'
 
 
 def inside(text: str, style: str | None) -> str | None:
     """A text as it is written inside a scalar of this style; None where that style cannot hold it as it is."""
-    if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029\ufeff" for char in text):
+    if _CONTROLS.search(text):
         return _double(text)[1:-1] if style == '"' else None
     if style == '"':
         return _double(text)[1:-1]

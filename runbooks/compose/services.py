@@ -17,12 +17,14 @@ from runbooks.compose.variables import EnvFiles, variables
 _CONDITIONS = get_args(Condition)
 
 
-def services(assembly: Assembly, env_files: EnvFiles) -> dict[str, Service]:
-    """Every service of a project. Raises InputError, with the place, where a part that is read has a wrong type."""
+def services(assembly: Assembly, env_files: EnvFiles, known: dict[int, Any]) -> dict[str, Service]:
+    """Every service of a project. `known`: the plain data that was made so far.
+
+    Raises InputError, with the place, where a part that is read has a wrong type.
+    """
     profiles = assembly.spec.profiles
     if not profiles and (chosen := assembly.scope.lookup("COMPOSE_PROFILES")):
         profiles = tuple(name.strip() for name in chosen.split(",") if name.strip())
-    known: dict[int, Any] = {}
     return {
         name: _service(name, item, assembly, env_files, frozenset(profiles), known)
         for name, item in assembly.services.items()

@@ -98,7 +98,9 @@ class _Work:
         if not isinstance(operation, SetSetting | AddService):
             return None
         try:
-            resolved(operation.value if isinstance(operation, SetSetting) else operation.definition, self.tree.scope.lookup)
+            resolved(
+                operation.value if isinstance(operation, SetSetting) else operation.definition, self.tree.scope.lookup
+            )
         except BadTemplate as error:
             return error.message, error.mend
         return None

@@ -6,9 +6,11 @@ its `layers`, so that whatever stands in the result can be followed to every pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -17,10 +19,12 @@ from inventory.errors import InputError
 from runbooks.compose import interpolation
 from runbooks.compose.environment import Scope
 from runbooks.compose.interpolation import BadTemplate
-from runbooks.compose.nodes import Document, merged
+from runbooks.compose.nodes import Document, is_merge, merged
 
 RESET, OVERRIDE = "!reset", "!override"
 _TAGS = frozenset((RESET, OVERRIDE))
+_COLLECTIONS = (dict, list)
+_NO_KEYS: Mapping[str, Key] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +36,7 @@ class Source:
     directory: str
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A mapping's key: the key's node, and the mapping node that it stands in (another one when `<<` brought it)."""
 
     node: ScalarNode
@@ -48,17 +51,23 @@ class Item:
     that were merged into this one, the weakest first; empty for an item that stands in one place.
     """
 
-    __slots__ = ("keys", "layers", "node", "overrides", "resets", "source", "value")
+    resets: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    layers: tuple[Item, ...] = ()
 
     def __init__(self, value: Any, node: Node, source: Source) -> None:
         self.value = value
         # One of three kinds; which one is known by the kind of the value.
         self.node: Any = node
         self.source = source
-        self.keys: dict[str, Key] = {}
-        self.resets: tuple[str, ...] = ()
-        self.overrides: tuple[str, ...] = ()
-        self.layers: tuple[Item, ...] = ()
+
+    @cached_property
+    def keys(self) -> Mapping[str, Key]:
+        """Those of a mapping that stands in one place; whoever merges or drops any says so."""
+        node = self.node
+        if not isinstance(self.value, dict) or not isinstance(node, MappingNode):
+            return _NO_KEYS
+        return {key.value: Key(key, node) for key, _ in node.value}
 
     @property
     def parts(self) -> tuple[Item, ...]:
@@ -79,17 +88,15 @@ def build(source: Source) -> Item | None:
 
 def plain(item: Item, known: dict[int, Any] | None = None) -> Any:
     """The item as plain data. What is shared in the tree is shared in the data."""
-    known = {} if known is None else known
     value = item.value
     if not isinstance(value, dict | list):
         return value
+    known = {} if known is None else known
     found = known.get(id(item))
     if found is None:
-        if isinstance(value, dict):
-            found = {key: plain(child, known) for key, child in value.items()}
-        else:
-            found = [plain(child, known) for child in value]
-        known[id(item)] = found
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        made = {key: plain(child, known) if type(child.value) in _COLLECTIONS else child.value for key, child in pairs}
+        known[id(item)] = found = made if isinstance(value, dict) else list(made.values())
     return found
 
 
@@ -108,22 +115,22 @@ class _Builder:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.known: dict[int, Item] = {}
+        text = source.document.text
+        # Hardly a file has these tags, and asking each node for its own is slow. `%TAG` could give them other names.
+        self.tagged = "reset" in text or "override" in text or "%" in text
 
     def build(self, node: Node) -> Item:
+        if type(node) is ScalarNode:
+            return self._scalar(node)
         found = self.known.get(id(node))
         if found is None:
-            if isinstance(node, ScalarNode):
-                found = self._scalar(node)
-            elif isinstance(node, MappingNode):
-                found = self._mapping(node)
-            else:
-                found = Item([self.build(child) for child in node.value], node, self.source)
+            found = self._mapping(node) if isinstance(node, MappingNode) else self._sequence(node)
             self.known[id(node)] = found
         return found
 
     def _scalar(self, node: ScalarNode) -> Item:
-        value = yaml_text.value(node)
-        if isinstance(value, str) and "$" in value:
+        value = yaml_text.scalar(node)
+        if type(value) is str and "$" in value:
             scope, place = self.source.scope, self.source.document.place(node)
             try:
                 value = interpolation.substitute(value, scope.lookup, scope.warn(place))
@@ -131,15 +138,33 @@ class _Builder:
                 raise InputError(error.message, mend=error.mend, path=place.path, line=place.line) from None
         return Item(value, node, self.source)
 
+    def _sequence(self, node: Node) -> Item:
+        return Item([self.build(child) for child in node.value], node, self.source)
+
     def _mapping(self, node: MappingNode) -> Item:
-        item = Item({}, node, self.source)
-        value, keys = item.value, item.keys
+        build = self.build
+        if not self.tagged and not _is_odd(node):
+            return Item({key.value: build(child) for key, child in node.value}, node, self.source)
+        value: dict[str, Item] = {}
+        keys: dict[str, Key] = {}
+        item = Item(value, node, self.source)
+        item.keys = keys
+        for key, child in self._own(node, item, keys):
+            name = key.value
+            if self.tagged and child.tag in _TAGS and self._tagged(item, keys, name, child):
+                continue
+            value[name] = build(child)
+            keys[name] = Key(key, node)
+        return item
+
+    def _own(self, node: MappingNode, item: Item, keys: dict[str, Key]) -> list[tuple[ScalarNode, Node]]:
+        """A mapping's own entries; what its `<<` brings is put into the item. Raises InputError for other keys."""
         own: list[tuple[ScalarNode, Node]] = []
         merges = False
         for key, child in node.value:
             if not isinstance(key, ScalarNode):
                 raise self._bad(key, "a key is a list or a mapping", "write a name")
-            if key.value == "<<" and not key.style:
+            if is_merge(key):
                 if merges:  # Ansible's readers take two; Compose's does not.
                     raise self._bad(key, "<< stands twice in one mapping", "write <<: [*one, *other]")
                 merges = True
@@ -149,34 +174,33 @@ class _Builder:
             else:
                 own.append((key, child))
         if merges:
-            self._merge(item, merged(node))
-        for key, child in own:
-            name = key.value
-            if child.tag in _TAGS and self._tagged(item, name, child):
-                continue
-            value[name] = self.build(child)
-            keys[name] = Key(key, node)
-        return item
+            self._merge(item, keys, merged(node))
+        return own
 
-    def _merge(self, item: Item, lower: list[MappingNode]) -> None:
+    def _merge(self, item: Item, keys: dict[str, Key], lower: list[MappingNode]) -> None:
         """What `<<` brings; the mapping's own keys are laid over it."""
         for node in reversed(lower):
             below = self.build(node)
             item.value.update(below.value)
-            item.keys.update(below.keys)
+            keys.update(below.keys)
             item.resets += below.resets
             item.overrides += below.overrides
 
-    def _tagged(self, item: Item, name: str, child: Node) -> bool:
+    def _tagged(self, item: Item, keys: dict[str, Key], name: str, child: Node) -> bool:
         """Notes a key that drops what earlier files say; whether it has no value of its own."""
         if child.tag == OVERRIDE:
             item.overrides += (name,)
             return False
         item.resets += (name,)
         item.value.pop(name, None)
-        item.keys.pop(name, None)
+        keys.pop(name, None)
         return True
 
     def _bad(self, node: Node, message: str, mend: str) -> InputError:
         place = self.source.document.place(node)
         return InputError(message, mend=mend, path=place.path, line=place.line)
+
+
+def _is_odd(node: MappingNode) -> bool:
+    """Whether a mapping has a key that is more than a name."""
+    return any(type(key) is not ScalarNode or key.value == "<<" for key, _ in node.value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 from ruamel.yaml.nodes import ScalarNode
 
@@ -64,10 +66,7 @@ def variables(
 
 def _given(name: str, bound: Bound, listed: Item) -> Variable:
     place = bound.place or listed.source.document.place(listed.node)
-    spans = tuple(
-        Span(span.start, span.end, span.path, span.from_byte, span.to_byte, span.exact) for span in bound.spans
-    )
-    return Variable(name, bound.value, bound.value, place, "env_file", spans)
+    return Variable(name, bound.value, bound.value, place, "env_file", lambda: bound.spans)
 
 
 def _files(service: str, listed: Item) -> list[tuple[str, bool, bool, Place]]:
@@ -113,30 +112,37 @@ def _variable(name: str, item: Item, key: str, *, listed: bool) -> Variable:
         raise item.bad(f"{key}.{name}", "must be a text", f"write {name}: VALUE")
     template: str = node.value
     place = item.source.document.place(node)
-    text, spans = _resolved(item, node, template)
     if listed:
+        text = _substituted(item, template)
         bare, equals, _ = text.partition("=")
         if not equals:
             return _passed(name, item, place)
         skip = len(bare) + 1
         raw = template.partition("=")[2]
-        return Variable(name, text[skip:], raw, place, "environment", tuple(origins.clip(spans, skip, len(text))))
-    value = text if composer.is_text(node) or "$" in template else as_text(template)
+        return Variable(name, text[skip:], raw, place, "environment", partial(_spans, item, template, skip, len(text)))
+    if "$" in template:
+        return Variable(name, item.value, template, place, "environment", partial(_spans, item, template))
+    value = template if composer.is_text(node) else as_text(template)
     if value is None:
         return _passed(name, item, place)
-    if value != text:
-        spans = _as_one(item, len(value))
-    return Variable(name, value, template, place, "environment", spans)
+    trace = partial(_spans, item, template) if value == template else partial(_as_one, item, len(value))
+    return Variable(name, value, template, place, "environment", trace)
 
 
-def _resolved(item: Item, node: ScalarNode, template: str) -> tuple[str, tuple[Span, ...]]:
+def _substituted(item: Item, template: str) -> str:
+    return interpolation.substitute(template, item.source.scope.lookup) if "$" in template else template
+
+
+def _spans(item: Item, template: str, start: int = 0, end: int | None = None) -> tuple[Span, ...]:
+    """Where characters `start:end` of a template's value come from."""
     document, scope = item.source.document, item.source.scope
-    spans = origins.spans(traced(document, node), document.text, document.path, document.byte)
-    if "$" not in template:
-        return template, spans
-    parts = interpolation.pieces(template, scope.lookup)
-    names = {part.name for part in parts if part.kind == "variable"}
-    return origins.follow(parts, spans, {name: bound.spans for name in names if (bound := scope.bound.get(name))})
+    spans = origins.spans(traced(document, item.node), document.text, document.path, document.byte)
+    if "$" in template:
+        parts = interpolation.pieces(template, scope.lookup)
+        names = {part.name for part in parts if part.kind == "variable"}
+        bound = {name: found.spans for name in names if (found := scope.bound.get(name))}
+        spans = origins.follow(parts, spans, bound)[1]
+    return spans if end is None else tuple(origins.clip(spans, start, end))
 
 
 def _passed(name: str, item: Item, place: Place) -> Variable:
@@ -144,13 +150,13 @@ def _passed(name: str, item: Item, place: Place) -> Variable:
     bound = item.source.scope.bound.get(name)
     if bound is None:
         return Variable(name, None, "", place, "environment")
+    return Variable(name, bound.value, "", place, "environment", partial(_referred, item, bound))
+
+
+def _referred(item: Item, bound: Bound) -> tuple[Span, ...]:
     (only,) = _as_one(item, 1)
     reference = (only.path, only.from_byte, only.to_byte)
-    spans = tuple(
-        Span(span.start, span.end, span.path, span.from_byte, span.to_byte, span.exact, reference)
-        for span in bound.spans
-    )
-    return Variable(name, bound.value, "", place, "environment", spans)
+    return tuple(replace(span, reference=reference) for span in bound.spans)
 
 
 def _as_one(item: Item, length: int) -> tuple[Span, ...]:
