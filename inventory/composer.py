@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.cyaml import CParser
+from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
@@ -82,7 +82,7 @@ class _MeasuredReader(_Measured, CParser):  # type: ignore[misc]
     pass
 
 
-class _SlowResolver(_Measured, VersionedResolver):  # type: ignore[misc]
+class _SlowResolver(_Measured, VersionedResolver):
     pass
 
 

@@ -63,7 +63,7 @@ class Document:
             if type(node) is ScalarNode or id(node) in seen:
                 continue
             seen.add(id(node))
-            if isinstance(node, SequenceNode):
+            if not isinstance(node, MappingNode):
                 todo += node.value
                 continue
             for key, value in node.value:

@@ -55,15 +55,15 @@ def read(spec: ProjectSpec, files: Mapping[str, bytes], absent: frozenset[str], 
     assembly = assemble(spec, reader)
     if assembly.root is None:
         raise InputError("is empty", mend="write services: into it", path=at(spec.directory, spec.compose_files[0]))
-    known: dict[int, Any] = {}
-    found = services(assembly, EnvFiles(reader, assembly), known)
+    values: dict[int, Any] = {}
+    found = services(assembly, EnvFiles(reader, assembly), values)
     used = {path: data for path, data in files.items() if path in reader.used}
     assembly.files = used
     return Stack(
         spec=spec,
         files=used,
         services=found,
-        value=plain(assembly.root, known),
+        value=plain(assembly.root, values),
         warnings=tuple(dict.fromkeys(assembly.scope.unset)),
         tree=assembly,
     )
