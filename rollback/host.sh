@@ -47,7 +47,13 @@ record() { # KIND ID DATA
     [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
     alone "$state" append "$@"
 }
+put_down() { # an event of the data: its kind, what it is about, what it says
+    kind=$(head -n 1 "$header") && about=$(sed -n 2p "$header") && said=$(sed -n 3p "$header") \
+        && [ -n "$kind" ] && [ -n "$about" ] && record "$kind" "$about" "$said" || refuse 12 "refused cannot write $journal"
+}
 append() {
+    # Half of what should be said is worse than nothing: no later line could make the journal whole again.
+    case $3 in '{'*'}') ;; *) return 1 ;; esac
     mend_journal >/dev/null && previous=$(head_of_journal) || return 1
     printf '{"previous":"%s","at":"%s","kind":"%s","run":"%s","id":"%s","who":"%s","data":%s}\n' \
         "$previous" "$(now)" "$1" "$run" "$2" "$who" "$3" >"$state/tmp/line.$$" || return 1
@@ -96,7 +102,8 @@ let_go() { if [ -n "$borrowed" ]; then alone "$project" give_back; fi; }
 # --- files ---------------------------------------------------------------------------------------------------------------
 place() { # the file itself, when it is a link inside the project; a link that leads elsewhere is only ever replaced
     real=$1
-    if [ -h "$1" ]; then real=$(readlink -f "$1"); fi
+    # What cannot be read is not taken for a link that leads elsewhere: a file would stand in its place then.
+    if [ -h "$1" ]; then real=$(readlink -f "$1") && [ -n "$real" ] || { [ ! -e "$1" ] || return 1; }; fi
     case $real in "$root"/*) printf '%s' "$real" ;; *) printf '%s' "$1" ;; esac
 }
 # Who may write in the project's folder (a container that mounts it, say) could put a link in the place of a folder or a
@@ -225,7 +232,7 @@ commit() {
     check_files
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         [ "$word" = write ] || continue
-        file=$(place "$path")
+        file=$(place "$path") || refuse 12 "refused the link $path cannot be read"
         [ "$sha" = absent ] || keep "$file" "$sha" || refuse 12 "refused no space to keep $path in $state"
         if [ "$new" != absent ] && [ "$from" != object ]; then
             blob "$from" "$size" >"$state/tmp/blob.$$" && [ "$(sum_of "$state/tmp/blob.$$")" = "$new" ] || refuse 12 "refused $path did not arrive whole"
@@ -257,8 +264,7 @@ stand_by() { # every new file is beside its target, whole, before the first take
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         number=$((number + 1))
         [ "$new" != absent ] || continue
-        file=$(place "$path")
-        make_folders "$file" "$newuid" "$newgid" \
+        file=$(place "$path") && make_folders "$file" "$newuid" "$newgid" \
             && within "$file" draft "$objects/$new" ".compose-runbook.$id.$number" "$newmode" "$newuid" "$newgid" || { failed=$path; return 1; }
     done <"$state/snapshots/$id.files"
 }
@@ -266,13 +272,13 @@ exchange() { # the files take their names, one right after the other
     number=0
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         number=$((number + 1))
-        file=$(place "$path")
+        file=$(place "$path") || { failed=$path; return 1; }
         if [ "$new" = absent ]; then within "$file" remove || { failed=$path; return 1; }
         else within "$file" unbox ".compose-runbook.$id.$number" || { failed=$path; return 1; }; fi
     done <"$state/snapshots/$id.files"
     flushed=
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
-        file=$(place "$path")
+        file=$(place "$path") || { failed=$path; return 1; }
         [ "$flushed" = "${file%/*}" ] || flush "$(ground "$file")" || { failed=$path; return 1; }
         flushed=${file%/*}
         [ "$new" != absent ] || clear_folders "$file" || { failed=$path; return 1; }
@@ -297,7 +303,7 @@ check_files() { # every file that was read or will be written has the bytes, mod
         found=$(state_of "$path") || refuse 10 "$found"
         [ "$found" = "$sha $mode $uid $gid $link" ] || refuse 10 "drift $path ($(told "$path" "$found"), planned from $sha $mode $uid $gid)"
         [ "$word" = write ] || continue
-        file=$(place "$path")
+        file=$(place "$path") || refuse 12 "refused the link $path cannot be read"
         [ -w "$(ground "$file")" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
         [ "$sha" = absent ] || may_own "$uid" "$gid"
         [ "${rest%% *}" = absent ] || { owner=${rest#* * }; may_own "${owner%% *}" "$(after_first "$owner")"; }
@@ -316,7 +322,7 @@ told() { # PATH STATE: for people
 revert() { # puts back what the pending transaction found; whole afterwards, or still pending
     id=$(cat "$state/pending") && [ -n "$id" ] && [ -s "$state/snapshots/$id.files" ] || { say "refused the notes of ${id:-a transaction} are gone"; return 1; }
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
-        file=$(place "$path")
+        file=$(place "$path") || { say "refused the link $path cannot be read"; return 1; }
         [ ! -d "${file%/*}/" ] || within "$file" clear_boxes || { say "refused what stands beside $path cannot be taken away"; return 1; }
         found=$(state_of "$path") || { say "$found"; return 1; }
         if [ "$found" = "$sha $mode $uid $gid $link" ]; then
@@ -382,7 +388,7 @@ execute() { # runs the words of the data, one a line; goes on when the link is l
     done_with_data
     set --
     while IFS= read -r line; do set -- "$@" "$line"; done <"$folder/argv"
-    record command-begin "$order" "$(head -n 1 "$folder/about")" || refuse 12 "refused cannot write $journal"
+    about=$(head -n 1 "$folder/about") && record command-begin "$order" "$about" || refuse 12 "refused cannot write $journal"
     (
         trap '' HUP INT
         life_of "$(exec sh -c 'echo $PPID')" >"$folder/life"
@@ -448,7 +454,7 @@ main() {
         abandon) hold; abandon; let_go ;;
         execute) execute ;;
         last) last_command ;;
-        note) receive; record "$(head -n 1 "$header")" "$(sed -n 2p "$header")" "$(sed -n 3p "$header")"; done_with_data; say "head $(head_of_journal)" ;;
+        note) receive; put_down; done_with_data; say "head $(head_of_journal)" ;;
         journal) [ ! -e "$journal" ] || cat "$journal" || refuse 12 "refused $journal cannot be read" ;;
         snapshots) for file in "$state/snapshots/"*.json; do [ ! -e "$file" ] || { cat "$file" && say ""; } || refuse 12 "refused $file cannot be read"; done ;;
         prune) receive; hold; prune; let_go ;;

@@ -75,6 +75,33 @@ def test_the_proof_sees_a_program_that_does_not_repair(bed, monkeypatch):
     assert "mixed" in outcome.wrong
 
 
+FOUND = {
+    "a link that could not be read was replaced by a file": (
+        "repair that reverts",
+        "fail",
+        "readlink -f {project}/.env",
+    ),
+    "half of a command's name made a line that no journal can hold": (
+        "a command",
+        "full",
+        "head -n 1 {state}/commands/",
+    ),
+}
+"""What the whole proof, every fault at every call, found once: the operation, the fault, and the call that it struck."""
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_what_the_proof_once_found_is_mended(bed, case):
+    name, fault, call = FOUND[case]
+    operation = OPERATIONS[name]
+    words = call.format(project=bed.project, state=bed.state)
+    struck = [(at, found) for at, found in enumerate(ready(bed, operation), 1) if found.startswith(words)]
+    assert struck
+    for at, found in struck:
+        outcome = strikes.strike(bed, strikes.Case(operation, bed.shell, fault, at, found), again=True)
+        assert outcome.wrong == "", f"{at} {found}"
+
+
 @pytest.mark.skipif(not EXHAUSTIVE, reason="the whole test run does the proof in its short form")
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(("name", "least"), [("calls", 1000), ("power", 500), ("worlds", 250), ("exchanges", 60)])
