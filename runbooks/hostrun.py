@@ -36,9 +36,28 @@ done
 """
 
 
+@dataclass(frozen=True)
+class Left:
+    """A stage that was written and not gated. `failed` is what of it failed; empty where nothing is known to have."""
+
+    snapshot: Snapshot
+    failed: str = ""
+
+    @property
+    def why(self) -> str:
+        """What becomes of it, and why, for the operator."""
+        step, run = self.snapshot.step, self.snapshot.run
+        if self.failed:
+            return f"{step} of run {run} is undone: {self.failed} before the run was lost"
+        return f"{step} of run {run} is carried on: its files are written, its gate was never passed"
+
+
 @dataclass
 class HostRun:
-    """What a run keeps of one host. `snapshots` are this run's, oldest first, with the stage that each undoes."""
+    """What a run keeps of one host. `snapshots` are this run's, oldest first, with the stage that each undoes.
+
+    `left`: what an earlier run wrote already of the first stage, and did not carry to its end.
+    """
 
     link: Link
     writer: HostWriter
@@ -46,6 +65,7 @@ class HostRun:
     emit: events.Sink
     stopped: Callable[[], bool]
     snapshots: list[tuple[Stage, Snapshot]] = field(default_factory=list)
+    left: Left | None = None
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -63,6 +83,10 @@ class HostRun:
             files=tuple(file.path for file in stage.files), services=tuple(restart.service for restart in stage.restarts),
             expected_s=sum(restart.downtime_s for restart in stage.restarts),
         ))  # fmt: skip
+        if self.left is not None:
+            self.emit(events.Noted(host=self.name, text=self.left.why, attention=True))
+            self.snapshots.append((stage, self.left.snapshot))
+            return not self.left.failed and self.bring_up(stage.restarts) and not self.stopped()
         self.bring_images(stage)
         begin = time.monotonic()
         transaction = Transaction(
@@ -161,7 +185,14 @@ def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
         "env_files": plan.compose.env_files,
         "profiles": plan.compose.profiles,
     }
-    return {"restarts": json.dumps(restarts), "compose": json.dumps(how), "steps": stage.name, **unmaking.note(stage)}
+    made = [[at, r.service, r.wait_s, r.scale, r.check] for at, r in enumerate(stage.restarts) if r.created]
+    return {
+        "restarts": json.dumps(restarts),
+        "compose": json.dumps(how),
+        "steps": stage.name,
+        **({"created": json.dumps(made)} if made else {}),
+        **unmaking.note(stage),
+    }
 
 
 def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:

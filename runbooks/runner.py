@@ -99,7 +99,7 @@ def enter(run: Run, host: HostRun) -> None:
     if error is not None:
         raise error
     # Where nothing comes between, the lock is taken in the exchange of the first write.
-    host.writer.lock(wait=bool(host.plan.hooks or run.options.override))
+    host.writer.lock(wait=bool(host.plan.hooks or run.options.override or host.left))
     if run.options.override:
         host.writer.note("override", {"reason": run.options.override, "who": run.who})
 

@@ -61,6 +61,11 @@ class Session:
             )
         return self._writers[name]
 
+    def renew(self) -> None:
+        """From now on it is another run's."""
+        self.run = run_id()
+        self._writers.clear()
+
     def drop(self, errors: Mapping[str, RunbookError]) -> None:
         """Takes hosts out of the command, each with why."""
         for name, error in errors.items():

@@ -135,7 +135,7 @@ def summary(data: Any) -> str:
     parts = [
         f"{key}={value}"
         for key, value in data.items()
-        if key not in ("who", "restarts", "compose") and isinstance(value, (str, int))
+        if key not in ("who", "restarts", "created", "made", "before_undo", "compose") and isinstance(value, (str, int))
     ]
     return " ".join(parts)
 

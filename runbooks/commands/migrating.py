@@ -29,17 +29,15 @@ from runbooks import (
 )
 from runbooks import plan as plans
 from runbooks.ahead import Ahead
-from runbooks.commands import options, planning
+from runbooks.commands import options, planning, resuming
 from runbooks.commands import soaking as soak_tasks
 from runbooks.commands.choice import Choice, exit_code
-from runbooks.hostrun import HostRun
+from runbooks.hostrun import HostRun, Left
 from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.session import Session
-
-UNFINISHED = ("gate failed", "inconclusive", "failed", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,9 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         raise InputError(f"{how.accept_risk!r} is no risk", key="--accept-risk", mend="write low, medium or high")
     if how.serial:
         batches.sizes(how.serial)
+    lost = ""
     if how.resume:
-        choice = resumed(choice)
+        choice, lost = resuming.chosen(choice)
     phase = choice.read()
     collector, stop = Collector(), Flag()
     shown = RunScreen(out.console, out.mask)
@@ -78,6 +77,15 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
     ) as opened:
         emit = events.fan_out(collector, shown)
         within_windows(opened, how, emit)
+        if lost and not how.check and (half := resuming.found(opened, lost, emit)).hosts:
+            out.show(*(f"{name}  {left.why}" for name, left in half.hosts.items()))
+            out.confirm(f"do that on {', '.join(half.hosts)}?")
+            code = carried_out(
+                out, opened, half.plan(phase, choice.environment), how, (collector, shown), stop, half.hosts
+            )
+            if code or stop.is_set():
+                return ended(out, collector, code)
+            opened.renew()
         plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit))
         if wanted is not None:
             same_as(wanted, plan)
@@ -94,20 +102,31 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             services = {restart.service for host in plan.hosts for restart in host.restarts}
             hosts = [host.host for host in plan.hosts if host.changed]
             out.confirm(f"carry this out on {', '.join(hosts)}, restarting {len(services)} service(s) on each?")
-        store = Store()
-        try:
-            with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
-                emit = events.fan_out(collector, shown, Recorder(store, out.mask, warn=out.warn), news)
-                # Until here nothing is written, so that Ctrl-C may simply end the program.
-                with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
-                    code = runner.migrate(run_of(opened, plan, how, emit, stop))
-            if any(ending in ("changed", "stands", "paused") for ending in collector.endings.values()):
-                watched_from_now_on(out, store, opened, choice.inventory, code)
-        finally:
-            store.close()
-        if out.as_json:
-            out.raw(collector.document(out.mask) + "\n")
-        return code
+        code = carried_out(out, opened, plan, how, (collector, shown), stop)
+        if any(ending in ("changed", "stands", "paused") for ending in collector.endings.values()):
+            watched_from_now_on(out, opened, choice.inventory, code)
+        return ended(out, collector, code)
+
+
+def carried_out(out: Output, opened: Session, plan: Plan, how: How, sinks: Sequence[events.Sink], stop: Flag,
+                left: Mapping[str, Left] | None = None) -> int:  # fmt: skip
+    """Carries a plan out, told to `sinks`, to receivers, and to the store. Returns the exit code."""
+    store = Store()
+    try:
+        with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
+            emit = events.fan_out(*sinks, Recorder(store, out.mask, warn=out.warn), news)
+            # Until here nothing is written, so that Ctrl-C may simply end the program.
+            with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
+                return runner.migrate(run_of(opened, plan, how, emit, stop, left or {}))
+    finally:
+        store.close()
+
+
+def ended(out: Output, collector: Collector, code: int) -> int:
+    """The document of `--json`, and the exit code."""
+    if out.as_json:
+        out.raw(collector.document(out.mask) + "\n")
+    return code
 
 
 def within_windows(opened: Session, how: How, emit: events.Sink) -> None:
@@ -154,12 +173,13 @@ def promoted(out: Output, opened: Session, plan: Plan, how: How) -> None:
     out.warn(f"{'would be refused' if not how.override else 'passed over'}: {refusal}")
 
 
-def watched_from_now_on(out: Output, store: Store, opened: Session, folder: Path | None, code: int) -> None:
+def watched_from_now_on(out: Output, opened: Session, folder: Path | None, code: int) -> None:
     """Ends the environment's soaks, as other things run there now, and begins the next where the inventory has one.
 
     What goes wrong here is said, and takes nothing from the run.
     """
     environment = opened.inventory.environment
+    store = Store()
     try:
         for soak in soaking.stop_all(store, environment, f"run {opened.run} changed {environment}"):
             out.warn(f"{soak.id} was ended: {soak.reason}")
@@ -169,6 +189,8 @@ def watched_from_now_on(out: Output, store: Store, opened: Session, folder: Path
                 out.show(*screen_soak.begun(soaking.assessed(store, begun.soak)))
     except RunbookError as error:
         out.warn(f"the run is done, but no soak was begun after it: {error}")
+    finally:
+        store.close()
 
 
 def mending(opened: Session, emit: events.Sink) -> propose.Opening:
@@ -251,7 +273,8 @@ def allowed(opened: Session, plan: Plan, accepted: str) -> Plan:
     return replace(plan, hosts=tuple(host for host in plan.hosts if host.host not in refused))
 
 
-def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag) -> run_model.Run:
+def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag,
+           left: Mapping[str, Left]) -> run_model.Run:  # fmt: skip
     """The run with its hosts, their writers, and the inventory's settings."""
     variables = next((host.variables for host in opened.inventory.hosts), {})
     serial = how.serial or variables.get("serial") or run_model.Options.serial
@@ -264,7 +287,9 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
         opened.forks,
     )
     hosts = {
-        host.host: HostRun(opened.links[host.host], opened.writer(host.host), host, emit, stop.is_set)
+        host.host: HostRun(
+            opened.links[host.host], opened.writer(host.host), host, emit, stop.is_set, left=left.get(host.host)
+        )
         for host in plan.hosts
     }
     for host in hosts.values():
@@ -276,20 +301,3 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag)
         closed=lambda name: None if how.override else heeding.closed(opened.host(name), heeding.now()),
         secrets={hook: hook.resolved(opened.mask) for host in plan.hosts if host.changed for hook in host.hooks},
     )  # fmt: skip
-
-
-def resumed(choice: Choice) -> Choice:
-    """The choice narrowed to what the environment's last run did not finish. Raises InputError when it did."""
-    store = Store()
-    try:
-        last = next((run for run in store.runs(environment=choice.environment) if run.kind == "migrate"), None)
-    finally:
-        store.close()
-    if last is None or (last.outcome not in UNFINISHED and last.ended is not None):
-        raise InputError(f"the last run on {choice.environment} is not unfinished", key="--resume", mend="leave it out")
-    if choice.phase and str(choice.phase) != last.phase:
-        raise InputError(
-            f"the unfinished run is of phase {last.phase}", key="--phase", mend=f"write --phase {last.phase}"
-        )
-    left = [host for host, ending in last.hosts.items() if ending not in ("changed", "unchanged")]
-    return replace(choice, phase=last.phase, limit=choice.limit or ",".join(left) or None)

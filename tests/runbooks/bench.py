@@ -15,7 +15,7 @@ from inventory.model import Host, Inventory, Project
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from rollback.model import FileState
-from runbooks import events, run_model, runner, undo
+from runbooks import book, events, resuming, run_model, runner, undo
 from runbooks.hostrun import HostRun
 from runbooks.plan_model import NOTHING_MADE, HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
 from runbooks.session import Session
@@ -23,6 +23,8 @@ from tests.runbooks.fakes import fake_docker
 
 BEFORE = b"services: {db: {}, web: {}}\r\n# caf\xc3\xa9"
 GATE = Gate(window_s=0.1, interval_s=0.1, min_samples=1)
+SHORT = {"window": "100ms", "interval": "100ms", "min_samples": 1, "initial_delay": "0s"}
+"""The same as an inventory says it, for the gates of a phase file."""
 
 
 def sha(data):
@@ -105,16 +107,29 @@ class Bench:
         self.told.append(event)
         self.on(event)
 
-    def migrate(self, plan, *, closed=lambda _name: None, secrets=None, **options):
+    def migrate(self, plan, *, run="run-1", left=None, closed=lambda _name: None, secrets=None, **options):
         hosts = {}
         for host in plan.hosts:
-            writer = self.writer(host.host)
+            writer = self.writer(host.host, run)
             writer.prepare()
-            hosts[host.host] = HostRun(self.links[host.host], writer, host, self.emit, self.stop.is_set)
-        run = run_model.Run(
-            "run-1", "eve@laptop", plan, hosts, run_model.Options(**options), self.emit, self.stop, closed=closed, secrets=secrets or {}
+            own = (left or {}).get(host.host)
+            hosts[host.host] = HostRun(self.links[host.host], writer, host, self.emit, self.stop.is_set, left=own)
+        made = run_model.Run(
+            run, "eve@laptop", plan, hosts, run_model.Options(**options), self.emit, self.stop, closed=closed, secrets=secrets or {}
         )  # fmt: skip
-        return runner.migrate(run)
+        return runner.migrate(made)
+
+    def resume(self, run="run-2", of="run-1", **options):
+        """Goes on with what a run left half done; None where it left nothing. Repairs first, as a command does."""
+        left = {}
+        for name in self.hosts:
+            writer = self.writer(name, run)
+            writer.prepare()
+            writer.recover()
+            found = resuming.left(writer, of)
+            left |= {name: found} if found else {}
+        plan = resuming.plan(book.load("1"), "staging", left, {})
+        return self.migrate(plan, run=run, left=left, gate=SHORT, **options) if left else None
 
     def session(self, run="run-2"):
         inventory = Inventory("staging", "staging.yml", tuple(self.hosts.values()), {})
