@@ -19,12 +19,13 @@ from lab import compose_cli
 from lab.packages import apt_install
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", "cli")
+PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", "cli", "services")
 NOTHING_SELECTED = 5
 """pytest's exit code for a selection without a test, which is no failure: a path may hold only one of the two parts."""
 PROGRAMS = {
     "/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox", "/usr/bin/sudo": "sudo", "/usr/bin/strace": "strace",
-    "/usr/bin/pg_createcluster": "postgresql", "/usr/sbin/pgbouncer": "pgbouncer", "/usr/sbin/haproxy": "haproxy", "/usr/bin/systemd-analyze": "systemd", "/usr/sbin/cron": "cron",
+    "/usr/bin/pg_createcluster": "postgresql", "/usr/sbin/pgbouncer": "pgbouncer", "/usr/sbin/haproxy": "haproxy", "/usr/bin/redis-server": "redis-server", "/usr/bin/redis-sentinel": "redis-sentinel",
+    "/usr/bin/systemd-analyze": "systemd", "/usr/sbin/cron": "cron",
 }  # fmt: skip
 LARGE = {"/usr/bin/chromium": "chromium", "/usr/bin/prometheus": "prometheus"}
 """What only the full run installs: a browser that reports are looked at in, and what scrapes metrics and checks rules."""
