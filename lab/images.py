@@ -22,6 +22,7 @@ from inventory.errors import RunbookError
 from lab import apt, engine
 from lab.packages import apt_install
 from lab.progress import Progress
+from runbooks import shipped
 
 if TYPE_CHECKING:
     import docker
@@ -120,14 +121,22 @@ def build(client: docker.DockerClient, name: str, dockerfile: str, arguments: Ma
 
 def context(dockerfile: str) -> tuple[bytes, bytes]:
     """A reproducible tar of the folders that an image is built from, and the bytes that its recipe hash covers."""
-    folders = [FOLDER / Path(dockerfile).parent, *([FOLDER / "standins"] if "services" in dockerfile else [])]
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    services = "services" in dockerfile
+    folders = [FOLDER / Path(dockerfile).parent, *([FOLDER / "standins"] if services else [])]
+    files = {
+        str(path.relative_to(FOLDER)): (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    # What the tool itself ships for a stack is in the same build as on a host, apart from where its requirements come from.
+    shipped_files = shipped.aggregator() if services else {}
+    files |= {path: (data, False) for path, data in shipped_files.items() if path.startswith("services/")}
     buffer, recipe = io.BytesIO(), hashlib.sha256()
     with tarfile.open(fileobj=buffer, mode="w") as pack:
-        for path in files:
-            data = path.read_bytes()
-            info = tarfile.TarInfo(str(path.relative_to(FOLDER)))
-            info.size, info.mode = len(data), 0o755 if path.stat().st_mode & 0o100 else 0o644
+        for name, (data, executable) in sorted(files.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o755 if executable else 0o644
             pack.addfile(info, io.BytesIO(data))
             recipe.update(f"{info.name} {info.mode} {digest(data)}\n".encode())
     return buffer.getvalue(), recipe.digest()

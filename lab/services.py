@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runbooks import shipped
+
 
 @dataclass(frozen=True)
 class ServiceImage:
@@ -20,6 +22,10 @@ IMAGES = (
     ServiceImage("postgres:17-alpine", "postgres", False, "PostgreSQL 17"),
     ServiceImage("edoburu/pgbouncer:v1.24.1-p1", "pgbouncer", False, "PgBouncer 1.24"),
     ServiceImage("redis:8-alpine", "redis", False, "Redis 8"),
+    ServiceImage("haproxy:3.2-alpine", "haproxy", False, "HAProxy 3.0"),
+    ServiceImage(
+        shipped.image("health-aggregator", shipped.aggregator()), "aggregator", False, "the health aggregator"
+    ),
     ServiceImage("prom/prometheus:v2.53.3", "prometheus", False, "Prometheus 2.53"),
     ServiceImage(f"docker.elastic.co/elasticsearch/elasticsearch:{ELASTIC}", "elasticsearch", True, "a stand-in"),
     ServiceImage(f"docker.elastic.co/logstash/logstash:{ELASTIC}", "logstash", True, "a stand-in"),

@@ -18,7 +18,15 @@ from inventory.errors import InputError
 from runbooks import applying
 from runbooks.compose.model import Stack
 from runbooks.model import Change, Facts, Question, Risk
-from runbooks.steps import conditions, health_checks, pgbouncer, pool_tuning, resource_profiles, startup_order
+from runbooks.steps import (
+    conditions,
+    health_aggregator,
+    health_checks,
+    pgbouncer,
+    pool_tuning,
+    resource_profiles,
+    startup_order,
+)
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -33,6 +41,7 @@ class StepKind(Protocol):
 
 STEPS: Mapping[str, StepKind] = {
     "conditions": conditions,  # type: ignore[dict-item]
+    "health_aggregator": health_aggregator,  # type: ignore[dict-item]
     "health_checks": health_checks,  # type: ignore[dict-item]
     "pgbouncer": pgbouncer,  # type: ignore[dict-item]
     "pool_tuning": pool_tuning,  # type: ignore[dict-item]

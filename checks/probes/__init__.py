@@ -13,6 +13,7 @@ from difflib import get_close_matches
 
 from checks.model import Probe, Sample
 from checks.probes import (
+    aggregator,
     breaker,
     command,
     container,
@@ -31,6 +32,7 @@ from inventory.errors import HostFailed, InputError, RunbookError, Unreachable
 from inventory.link import Link
 
 KINDS: Mapping[str, Kind] = {
+    "aggregator": aggregator.KIND,
     "breaker": breaker.KIND,
     "command": command.KIND,
     "container": container.KIND,

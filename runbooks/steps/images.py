@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from runbooks.compose.model import Service, Stack
 from runbooks.model import Facts, Image
@@ -108,3 +109,23 @@ def has_check(service: Service, facts: Facts) -> bool:
         return False
     own = service.health_check is not None and bool(service.health_check.test)
     return own or image_has_check(service, facts)
+
+
+ADDED = "compose-runbook.step"
+"""The label of a service that a step added; its value is the step. Other steps leave such a service as it is."""
+
+
+def added(service: Service) -> str:
+    """The step that added a service; empty for one of the stack's own."""
+    labels = service.value.get("labels")
+    if isinstance(labels, Mapping):
+        return str(labels.get(ADDED) or "")
+    return next((str(each).partition("=")[2] for each in labels or () if str(each).startswith(f"{ADDED}=")), "")
+
+
+def networks(services: Iterable[Service]) -> list[str]:
+    """The networks that services are on, each once, in their order: who is on all of them reaches each service."""
+    found: dict[str, None] = {}
+    for service in services:
+        found |= dict.fromkeys(map(str, service.value.get("networks") or ("default",)))
+    return list(found)

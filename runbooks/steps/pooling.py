@@ -117,6 +117,8 @@ def why_direct(stack: Stack, service: Service, facts: Facts, excluded: frozenset
     """Why a service keeps its own connection to the database; empty when it may go through the pooler."""
     if service.name in excluded:
         return "is in pool_exclude"
+    if images.added(service):
+        return "was added by a step of this tool, which knows whom it asks"
     name = f"{images.owner(service.image)} {images.repository(service.image)} {service.name}"
     if images.NOT_POOLED.search(name):
         return "needs its own connection (exporter, backup, administration, migration or replication)"

@@ -104,7 +104,8 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     wanted = bounds.parse(profiles.get(name, {}))
     used = usage(facts)
     goals = [goal(service, wanted, overrides.get(service.name, {}), facts, used, kept) for service in stack.services.values()
-             if service.active and not images.is_one_shot(stack, service, facts)]  # fmt: skip
+             if service.active and not images.is_one_shot(stack, service, facts)
+             and (not images.added(service) or service.name in overrides)]  # fmt: skip
     refused: list[Refusal] = []
     if facts.live:
         refused = fitted(goals, facts, settings, kept)

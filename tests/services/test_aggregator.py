@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from checks.model import Probe
+from checks.probes import aggregator as kind
+from checks.probes.kind import Answer
 from lab import browser
 from tests.services import servers
 from tests.services.servers import Aggregator
@@ -213,3 +216,24 @@ def test_what_cannot_be_asked_is_refused_at_the_start_in_one_line(environment: d
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "geheim-x" not in done.stderr
+
+
+def test_the_probe_reads_what_the_aggregator_says_and_names_what_is_down(tmp_path: Path) -> None:
+    probe = Probe("aggregator", "aggregator:health", "health")
+    environment = {"CHECK_a": f"tcp://127.0.0.1:{servers.free_port()}", "CHECK_b": "tcp://127.0.0.1:9", "OPTIONAL": "b"}
+
+    def judged(found: Aggregator) -> tuple[bool | None, str]:
+        words = [sys.executable, "-c", kind.ASK, f"http://127.0.0.1:{found.port}/health"]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        made = kind.judge(probe, Answer(said.returncode, said.stdout + said.stderr, 0.1))
+        return made.ok, made.detail
+
+    with servers.aggregator(environment, tmp_path) as found:
+        ok, detail = judged(found)
+        assert ok is False
+        assert detail.startswith("unhealthy: a (ConnectionRefusedError at 127.0.0.1:")
+        environment["CHECK_a"] = f"tcp://127.0.0.1:{found.port}"
+        with servers.aggregator(environment, tmp_path) as other:
+            assert judged(other) == (True, "degraded: b (ConnectionRefusedError at 127.0.0.1:9)")
+    assert kind.judge(probe, Answer(0, "<html>", 0.1)).ok is None
+    assert kind.judge(probe, Answer(1, "Traceback\nConnectionRefusedError: no", 0.1)).ok is False
