@@ -19,6 +19,7 @@ from runbooks import applying
 from runbooks.compose.model import Stack
 from runbooks.model import Change, Facts, Question, Risk
 from runbooks.steps import (
+    circuit_breakers,
     conditions,
     health_aggregator,
     health_checks,
@@ -40,6 +41,7 @@ class StepKind(Protocol):
 
 
 STEPS: Mapping[str, StepKind] = {
+    "circuit_breakers": circuit_breakers,  # type: ignore[dict-item]
     "conditions": conditions,  # type: ignore[dict-item]
     "health_aggregator": health_aggregator,  # type: ignore[dict-item]
     "health_checks": health_checks,  # type: ignore[dict-item]

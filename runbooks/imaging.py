@@ -18,11 +18,15 @@ PULL = f'docker pull -q "$1" >/dev/null || exit; {_ID}'
 BUILD = f'docker build -q -t "$1" - >/dev/null || exit; {_ID}'
 """Each answers with the image's id. $1 its name; the context of a build, as a tar archive, is standard input."""
 
+TRY = 'image=$1 program=$2; shift 2; exec docker run --rm -i --network none --entrypoint "$program" "$image" "$@" 2>&1'
+TRY_S = 120.0
+"""A program of an image on a file that is not written yet, in a container of its own that leaves nothing."""
+
 
 def provide(link: Link, needed: Iterable[NeededImage]) -> dict[str, str]:
     """Sees that each image is on the host, and returns its id by the service that needs it.
 
-    Raises Refused, with what the engine says, where one cannot be had; Unreachable.
+    Raises Refused, with what the engine says, where one cannot be had, or where what is to be tried in it fails; Unreachable.
     """
     ids: dict[str, str] = {}
     known: dict[str, str] = {}
@@ -30,6 +34,8 @@ def provide(link: Link, needed: Iterable[NeededImage]) -> dict[str, str]:
         if image.name not in known:
             known[image.name] = _provided(link, image)
         ids[image.service] = known[image.name]
+        if image.argv:
+            _tried(link, image)
     return ids
 
 
@@ -47,6 +53,14 @@ def _provided(link: Link, image: NeededImage) -> str:
         f"the image {image.name} of {image.service} cannot be {how}: {said[:300]}", host=link.host.name,
         mend="bring it there (docker save IMAGE | ssh HOST docker load), then repeat",
     )  # fmt: skip
+
+
+def _tried(link: Link, image: NeededImage) -> None:
+    reply = link.run(TRY, image.name, *image.argv, data=image.data, timeout_s=TRY_S, become=link.host.become)
+    if reply.exit != 0:
+        said = (reply.text.strip().splitlines() or [f"exit {reply.exit}"])[-1]
+        raise Refused(f"{image.service} would not start with its file: {said[:300]}", host=link.host.name,
+                      mend="mend what the plan makes the file from, then repeat")  # fmt: skip
 
 
 def archive(context: Mapping[str, bytes]) -> bytes:

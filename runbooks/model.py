@@ -137,11 +137,16 @@ class NeededImage:
 
     It is pulled where the host does not have it; `context` (path -> bytes, with a Dockerfile) is built there instead. A
     built image's name should tell its content, as one that is there is not built again.
+
+    `argv` is tried in the image once it is there, with `data` as its standard input and without a network: a program's own
+    verdict on a file that is to be created. Ends it with anything but 0, nothing is written.
     """
 
     service: str
     name: str
     context: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    argv: tuple[str, ...] = ()
+    data: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`breaker`: how often a circuit breaker has opened since it runs, by HAProxy's own statistics.
 
 A breaker opens when HAProxy marks a server that is no backup as down (`chkdown`, which counts those that `observe` and
-`error-limit` mark too).
+`error-limit` mark too). Proxies whose names begin with `_` are HAProxy's own ways, not breakers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def command(probe: Probe, project: str) -> tuple[str, ...]:
     return in_service(project, probe.service, "sh", "-c", ASK, "sh", address)
 
 
-def judge(_: Probe, answer: Answer) -> Judgement:
+def judge(probe: Probe, answer: Answer) -> Judgement:
     if answer.exit != 0:
         return Judgement(None, detail=by_exit(answer).detail)
     lines = answer.output.splitlines()
@@ -35,7 +35,12 @@ def judge(_: Probe, answer: Answer) -> Judgement:
         return Judgement(None, detail="these are no statistics of HAProxy")
     trips, open_, servers = 0, list[str](), 0
     for row in csv.DictReader([lines[begin].removeprefix("# "), *lines[begin + 1 :]]):
-        if row.get("svname") in ("FRONTEND", "BACKEND", None) or row.get("bck") == "1" or not row.get("chkdown"):
+        if (
+            row["pxname"].startswith("_")
+            or row.get("svname") in ("FRONTEND", "BACKEND", None)
+            or row.get("bck") == "1"
+            or not row.get("chkdown")
+        ):
             continue
         servers += 1
         trips += int(row["chkdown"]) if row["chkdown"].isdigit() else 0
@@ -43,7 +48,13 @@ def judge(_: Probe, answer: Answer) -> Judgement:
             open_.append(f"{row['pxname']}/{row['svname']}")
     if not servers:
         return Judgement(None, detail="it watches no server")
-    return Judgement(True, answer.seconds, float(trips), f"open: {', '.join(open_)}" if open_ else "")
+    well = not (open_ and probe.settings.get("closed"))
+    return Judgement(well, answer.seconds, float(trips), f"open: {', '.join(open_)}" if open_ else "")
 
 
-KIND = Kind({"address": "its statistics as seen in its container, host:port/path"}, command, judge, measures=True)
+KIND = Kind(
+    {"address": "its statistics as seen in its container, host:port/path", "closed": "well only while none is open"},
+    command,
+    judge,
+    measures=True,
+)

@@ -203,15 +203,17 @@ def room(
 
 
 def carried_out(
-    stack: Stack, moves: list[Pointer], others: list[Operation]
+    stack: Stack,
+    moves: list[Pointer],
+    others: list[Operation],
+    what: str = "database_url",
+    reason: str = "the pooler, not the database",
 ) -> tuple[Applied, list[Operation], list[Refusal]]:
     """Applies the moves where the characters live, else at the service's own reference to them; all or none of a service."""
     at: dict[Pointer, Literal["origin", "reference"]] = dict.fromkeys(moves, "origin")
     while True:
         texts = {
-            move: ReplaceText(
-                move.service, move.variable, move.start, move.end, move.text, at[move], "the pooler, not the database"
-            )
+            move: ReplaceText(move.service, move.variable, move.start, move.end, move.text, at[move], reason)
             for move in at
         }
         movers = {move.service for move in at}
@@ -222,14 +224,16 @@ def carried_out(
         ]
         operations: list[Operation] = [*texts.values(), *rest]
         applied = splice.apply(stack, operations)
-        told, failed = refusals(applied, "database_url")
+        told, failed = refusals(applied, what)
         again = [move for move, operation in texts.items() if operation in failed and at[move] == "origin"]
         if again:
             at.update(dict.fromkeys(again, "reference"))
             continue
         bad = {operation.service for operation in failed if isinstance(operation, (ReplaceText, AddDependency))}
         if bad & movers:
-            others_left, more, refused = carried_out(stack, [move for move in at if move.service not in bad], others)
+            others_left, more, refused = carried_out(
+                stack, [move for move in at if move.service not in bad], others, what, reason
+            )
             return others_left, more, [*told, *refused]
         return applied, [operation for operation in operations if operation not in failed], list(told)
 

@@ -140,3 +140,31 @@ def aggregator(environment: Mapping[str, str], folder: Path) -> Iterator[Aggrega
         [sys.executable, "-m", "services.aggregator"], port, env=own, cwd=ROOT, stdout=out, stderr=out
     ):  # fmt: skip
         yield Aggregator(port, log)
+
+
+@contextmanager
+def pgbouncer(database: int, password: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A PgBouncer before a database of this machine, whose user is `app`, and its port."""
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+    folder.chmod(0o755)
+    port = free_port()
+    (folder / "users").write_text(f'"app" "{password}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\npostgres = host=127.0.0.1 port={database}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        f"auth_type = plain\nauth_file = {folder}/users\npool_mode = transaction\nunix_socket_dir =\nserver_connect_timeout = 2\n"
+        "server_login_retry = 1\n"
+    )
+    try:
+        with running(["/usr/sbin/pgbouncer", folder / "pgbouncer.ini"], port, signal.SIGINT, **USER) as process:
+            yield port, process
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def haproxy(configuration: str, folder: Path, ready: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A HAProxy with a configuration, when its port `ready` accepts."""
+    path = folder / "haproxy.cfg"
+    path.write_text(configuration)
+    with running(["/usr/sbin/haproxy", "-db", "-f", path], ready) as process:
+        yield process

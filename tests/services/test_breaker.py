@@ -1,0 +1,204 @@
+"""The step's own configuration in a real HAProxy, with the real aggregator behind it: what opens a breaker, and what closes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.model import Probe
+from checks.probes import breaker as kind
+from checks.probes.kind import Answer, Judgement
+from runbooks.steps import haproxy
+from runbooks.steps.haproxy import Breaker, Numbers
+from tests.services import servers
+from tests.services.servers import Aggregator
+
+SECRET = "geheim"
+QUICK = Numbers(open_s=2.0)
+needs_servers = pytest.mark.skipif(
+    not servers.INITDB or not Path("/usr/sbin/haproxy").exists() or not shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or os.getuid() != 0,
+    reason="no PostgreSQL, PgBouncer and HAProxy here, or not root",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Front:
+    """A running breaker: where each dependency is reached through it, and its statistics."""
+
+    ports: dict[str, int]
+    stats: int
+
+    def asked(self, **settings: Any) -> Judgement:
+        address = f"127.0.0.1:{self.stats}/stats"
+        said = subprocess.run(["sh", "-c", kind.ASK, "sh", address], capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+        return kind.judge(Probe("breaker", "b", "b", settings), Answer(said.returncode, said.stdout + said.stderr, 0.1))
+
+
+@contextmanager
+def front(folder: Path, aggregator: int, at: dict[str, int], *breakers: Breaker, numbers: Numbers = QUICK) -> Iterator[Front]:  # fmt: skip
+    """The step's file, with this machine's ports in place of a stack's names. `at`: where each dependency really is."""
+    made = [replace(each, listen=servers.free_port()) for each in breakers]
+    text = haproxy.configuration(made, numbers, "aggregator", 8080, 1.0)
+    stats, asks = servers.free_port(), servers.free_port()
+    text = text.replace(" resolvers engine init-addr last,libc,none", "").replace("bind :", "bind 127.0.0.1:")
+    text = text.replace(f":{haproxy.STATS}\n", f":{stats}\n").replace(f":{haproxy.ASKS}\n", f":{asks}\n")
+    text = text.replace(f"port {haproxy.ASKS}", f"port {asks}").replace("aggregator:8080", f"127.0.0.1:{aggregator}")
+    for each in made:
+        text = text.replace(
+            f"{each.service} {each.service}:{each.port}", f"{each.service} 127.0.0.1:{at[each.service]}"
+        )
+    with servers.haproxy(text, folder, stats):
+        yield Front({each.service: each.listen for each in made}, stats)
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    end = time.monotonic() + servers.LIMIT_S
+    while not (found := holds()):
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.1)
+    return found
+
+
+def query(port: int) -> subprocess.Popen[bytes]:
+    """A client of the database; it has no limit of its own."""
+    words = ["psql", "-X", "-qtA", "-h", "127.0.0.1", "-p", str(port), "-U", "app", "-d", "postgres", "-c", "select 1"]
+    return subprocess.Popen(words, env={**os.environ, "PGPASSWORD": SECRET}, **servers.QUIET)
+
+
+def served(port: int) -> bool:
+    return query(port).wait(servers.LIMIT_S) == 0
+
+
+def got(port: int, path: str = "/") -> tuple[int, str, dict[str, str]]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=servers.LIMIT_S) as reply:
+            return reply.status, reply.read().decode(), dict(reply.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), dict(error.headers)
+
+
+@dataclass(frozen=True)
+class Database:
+    pooler: int
+    process: subprocess.Popen[bytes]
+    aggregator: Aggregator
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """PostgreSQL, PgBouncer before it, and an aggregator that asks through the pooler."""
+    with ExitStack() as held:
+        own, process = held.enter_context(servers.postgres(SECRET))
+        pooler, _ = held.enter_context(servers.pgbouncer(own, SECRET))
+        environment = {"CHECK_pooler": f"postgresql://app:{SECRET}@127.0.0.1:{pooler}/postgres", "LIMIT_S": "1"}
+        (tmp_path / "a").mkdir()
+        yield Database(pooler, process, held.enter_context(servers.aggregator(environment, tmp_path / "a")))
+
+
+@needs_servers
+def test_a_database_that_hangs_opens_the_breaker_although_its_pooler_accepts_and_clients_are_told_at_once(
+    database: Database, tmp_path: Path
+) -> None:
+    with front(tmp_path, database.aggregator.port, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432)) as found:
+        until(lambda: served(found.ports["pooler"]))
+        assert found.asked(closed=True) == replace(found.asked(), ok=True, latency_s=0.1)
+        trips = found.asked().value
+        database.process.send_signal(signal.SIGSTOP)
+        try:
+            waiting = query(found.ports["pooler"])  # it stands in the pooler's queue when the breaker opens
+            until(lambda: found.asked().detail == "open: pooler/pooler")
+            # Both end while the database still hangs: the one that waited is cut off, a new one is refused.
+            assert waiting.wait(servers.LIMIT_S) != 0
+            assert not served(found.ports["pooler"])
+            assert found.asked(closed=True).ok is False
+            assert found.asked().value == (trips or 0) + 1
+        finally:
+            database.process.send_signal(signal.SIGCONT)
+        until(lambda: not found.asked().detail)
+        assert until(lambda: served(found.ports["pooler"]))
+
+
+@needs_servers
+def test_an_aggregator_that_is_away_or_hangs_opens_no_breaker(database: Database, tmp_path: Path) -> None:
+    closed = servers.free_port()
+    with front(tmp_path, closed, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432)) as found:
+        checks = f"http://127.0.0.1:{found.stats}/stats;csv"
+
+        def checked() -> int:
+            """How many checks of the pooler have been answered, whatever they said."""
+            with urllib.request.urlopen(checks, timeout=60) as reply:
+                lines = reply.read().decode().splitlines()
+            heading = lines[0].removeprefix("# ").split(",")
+            row = next(line.split(",") for line in lines if line.startswith("pooler,pooler,"))
+            return int(bool(dict(zip(heading, row, strict=False))["check_duration"]))
+
+        until(checked)
+        assert found.asked().detail == ""
+        assert found.asked().value == 0
+        assert served(found.ports["pooler"])
+
+
+@needs_servers
+def test_five_failing_answers_in_a_row_open_an_http_breaker_which_then_answers_itself(tmp_path: Path) -> None:
+    with servers.web() as web:
+        environment = {"CHECK_backend": f"http://127.0.0.1:{web}/200/0"}
+        (tmp_path / "a").mkdir()
+        with (
+            servers.aggregator(environment, tmp_path / "a") as aggregator,
+            front(tmp_path, aggregator.port, {"backend": web}, Breaker("backend", 2000, 2000, http=True)) as found,
+        ):
+            port = found.ports["backend"]
+            for _ in range(4):
+                assert got(port, "/500/0")[0] == 500
+            assert got(port, "/200/0")[0] == 200
+            assert found.asked().detail == ""
+            for _ in range(5):
+                assert got(port, "/500/0")[0] == 500
+            status, body, headers = got(port, "/200/0")
+            assert (status, headers["X-Circuit"], headers["Retry-After"]) == (503, "open", "2")
+            assert body == '{"status": "unavailable", "reason": "the circuit to backend is open"}'
+            # Three good checks close it.
+            until(lambda: got(port, "/200/0")[0] == 200)
+            assert found.asked().value == 1
+
+
+@needs_servers
+def test_a_fallback_serves_while_the_breaker_is_open(tmp_path: Path) -> None:
+    with servers.web() as web, servers.web() as other:
+        (tmp_path / "a").mkdir()
+        environment = {"CHECK_backend": f"tcp://127.0.0.1:{servers.free_port()}"}
+        with (
+            servers.aggregator(environment, tmp_path / "a") as aggregator,
+            front(
+                tmp_path, aggregator.port, {"backend": web},
+                Breaker("backend", 2000, 2000, http=True, fallback=f"127.0.0.1:{other}"),
+            ) as found,
+        ):  # fmt: skip
+            until(lambda: found.asked().detail == "open: backend/backend")
+            assert got(found.ports["backend"], "/202/0")[0] == 202
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/haproxy").exists(), reason="no HAProxy here")
+@pytest.mark.parametrize("body", ["it's 'quoted'", 'a "b" %[src] \\ # c', '{"status": "café"}'])
+def test_haproxy_itself_finds_nothing_wrong_with_the_file_whatever_the_answer_says(tmp_path: Path, body: str) -> None:
+    text = haproxy.configuration(
+        [Breaker("db", 5432, 5432, fallback="replica:5432"), Breaker("web", 80, 8080, http=True, status=200, body=body)],
+        Numbers(), "health-aggregator", 8080, 3.0,
+    )  # fmt: skip
+    (tmp_path / "haproxy.cfg").write_text(text)
+    done = subprocess.run(["/usr/sbin/haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")], capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"could not resolve address '(?!db|web|replica|health-aggregator)", done.stderr)
