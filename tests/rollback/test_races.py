@@ -13,6 +13,8 @@ import pytest
 from inventory.errors import RunbookError
 from rollback.model import FileState, FileWrite, Transaction
 
+pytestmark = pytest.mark.slow
+
 EXHAUSTIVE = bool(os.environ.get("RUNBOOK_EXHAUSTIVE"))
 EFFECTS = ("cp", "mv", "rm", "chmod", "chown", "sync", "stat", "readlink", "dirname", "mkdir", "cat")
 SHIM = r"""#!/bin/sh

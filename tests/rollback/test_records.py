@@ -40,6 +40,7 @@ def test_an_answer_to_read_gives_every_byte_under_its_name(files):
     assert {name: data for name, (_, data) in found.items()} == files
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=1, max_size=200))
 def test_an_answer_that_is_none_is_never_taken_for_files(data):
     try:
@@ -68,6 +69,7 @@ def test_a_damaged_snapshot_is_a_failure_of_its_host(text):
         records.snapshots(text, "here")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100 if os.environ.get("RUNBOOK_EXHAUSTIVE") else 5,
     deadline=None,
