@@ -18,7 +18,10 @@ has_bytes() { [ "$(($(wc -c <"$1")))" = "$2" ]; }
 sum_of() { set -- "$(sha256sum <"$1")" && [ -n "$1" ] && printf '%s' "${1%% *}"; }
 # One at a time: an open folder that is locked while a function runs, and free again whatever kills it. Where there is no
 # flock two operators at the very same instant are the only ones who could notice.
-alone() { (flock 9 2>/dev/null; shift; "$@") 9<"$1"; }
+alone() { { flock 9 2>/dev/null; shift; "$@"; } 9<"$1"; }
+none() { # PATH...: whether nothing of it is there
+    for each; do if [ -e "$each" ] || [ -h "$each" ]; then return 1; fi; done
+}
 line_break='
 '
 
@@ -37,32 +40,55 @@ blob() { tail -c "+$((blobs + $1 + 1))" "$payload" | head -c "$2"; }
 done_with_data() { rm -f "$payload" "$header"; }
 
 # --- the journal: each line holds the hash of the line before ------------------------------------------------------
+last_line() { # puts the journal's last line into `last`; 1: it was cut off, 2: it cannot be read
+    last=
+    [ -s "$journal" ] || return 0
+    last=$(tail -n 1 "$journal" && printf x) || return 2
+    case $last in *"${line_break}x") last=${last%"${line_break}x"} ;; *) return 1 ;; esac
+}
 head_of_journal() { # fails rather than chain the next line to something that is not the last one
+    last_line
+    case $? in
+        0) ;;
+        1)
+            lines=$(wc -l <"$journal") && [ -n "$lines" ] || return 1
+            if [ "$((lines))" = 0 ]; then printf '%064d' 0; return; fi
+            last=$(sed -n "$((lines))p" "$journal") || return 1
+            ;;
+        *) return 1 ;;
+    esac
+    hash_of_last
+}
+hash_of_last() {
     if [ ! -s "$journal" ]; then printf '%064d' 0; return; fi
-    lines=$(wc -l <"$journal") && [ -n "$lines" ] || return 1
-    if [ "$((lines))" = 0 ]; then printf '%064d' 0; return; fi
-    last=$(sed -n "$((lines))p" "$journal") && [ -n "$last" ] && set -- "$(printf '%s\n' "$last" | sha256sum)" && [ -n "$1" ] && printf '%s' "${1%% *}"
+    hash_of_line "$last"
+}
+hash_of_line() { # LINE -> the hash that the next line holds
+    [ -n "$1" ] && set -- "$(sha256sum <<LINE
+$1
+LINE
+)" && [ -n "$1" ] && printf '%s' "${1%% *}"
 }
 record() { # KIND ID DATA
     [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
     alone "$state" append "$@"
 }
 put_down() { # an event of the data: its kind, what it is about, what it says
-    kind=$(head -n 1 "$header") && about=$(sed -n 2p "$header") && said=$(sed -n 3p "$header") \
-        && [ -n "$kind" ] && [ -n "$about" ] && record "$kind" "$about" "$said" || refuse 12 "refused cannot write $journal"
+    { IFS= read -r kind && IFS= read -r about && IFS= read -r said; } <"$header" && [ -n "$kind" ] && [ -n "$about" ] \
+        && record "$kind" "$about" "$said" || refuse 12 "refused cannot write $journal"
 }
 append() {
     # Half of what should be said is worse than nothing: no later line could make the journal whole again.
     case $3 in '{'*'}') ;; *) return 1 ;; esac
-    mend_journal >/dev/null && previous=$(head_of_journal) || return 1
-    printf '{"previous":"%s","at":"%s","kind":"%s","run":"%s","id":"%s","who":"%s","data":%s}\n' \
-        "$previous" "$(now)" "$1" "$run" "$2" "$who" "$3" >"$state/tmp/line.$$" || return 1
+    last_line || { mend_journal >/dev/null && last_line; } || return 1
+    previous=$(hash_of_last) || return 1
+    added=$(printf '{"previous":"%s","at":"%s","kind":"%s","run":"%s","id":"%s","who":"%s","data":%s}' \
+        "$previous" "$(now)" "$1" "$run" "$2" "$who" "$3") && printf '%s\n' "$added" >"$state/tmp/line.$$" || return 1
     cat "$state/tmp/line.$$" >>"$journal" && flush "$journal" && rm -f "$state/tmp/line.$$"
 }
 mend_journal() { # a line that a full disk or a power cut left unfinished is set aside; takes no room
-    [ -s "$journal" ] || return 0
-    end=$(tail -c 1 "$journal" && printf x) || return 1
-    [ "$end" != "${line_break}x" ] || return 0
+    last_line
+    case $? in 0) return 0 ;; 1) ;; *) return 1 ;; esac
     lines=$(wc -l <"$journal") && [ -n "$lines" ] && size=$(head -n "$lines" "$journal" | wc -c) && [ -n "$size" ] || return 1
     tail -c "+$((size + 1))" "$journal" >"$journal.cut" 2>/dev/null || rm -f "$journal.cut"
     dd if=/dev/null of="$journal" bs=1 seek="$((size))" 2>/dev/null && flush "$journal" \
@@ -82,8 +108,9 @@ try_lock() {
 }
 renew_lock() { alone "$project" try_renew; code=$?; [ "$code" = 0 ] || exit "$code"; }
 try_renew() {
-    holds_lock || refuse 11 "locked $(date +%s) $(readlink "$lock")"
-    since=$(readlink "$lock"); since=${since#*since=}; since=${since%% *}
+    found=$(readlink "$lock")
+    case $found in "run=$run "*) ;; *) refuse 11 "locked $(date +%s) $found" ;; esac
+    since=$found; since=${since#*since=}; since=${since%% *}
     text=$(lock_text "$since") && ln -s -n "$text" "$lock.$$" && take_name "$lock.$$" "$lock"
 }
 break_lock() { # RUN: only the lock that was looked at, or any where none is named
@@ -93,6 +120,11 @@ break_lock() { # RUN: only the lock that was looked at, or any where none is nam
     say "released ${found:-nothing}"
 }
 give_back() { if holds_lock; then rm -f "$lock"; fi; }
+release() { # as it was this run that was told of its commands
+    holds_lock || return 0
+    none "$state/commands/"*/unseen || rm -f "$state/commands/"*/unseen
+    rm -f "$lock"
+}
 hold() { # the lock for one verb, unless this run has it already: another run's files are never touched in its midst
     borrowed=
     holds_lock || { take_lock; borrowed=1; }
@@ -125,9 +157,10 @@ ground() { # PATH: the nearest folder above it that is there
     while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done
     printf '%s' "${above:-/}"
 }
+where() { cd -P "$1" 2>/dev/null && pwd -P || readlink -f "$1"; } # FOLDER -> its own name, without links
 inside() { # PATH: refuse what leads out of the project
     case $1 in */../* | */..) refuse 12 "refused $1 leads out of the project folder" ;; /*) ;; *) refuse 12 "refused $1 is not an absolute path" ;; esac
-    real=$(readlink -f "$(ground "$1")")/${1##*/}
+    real=$(where "$(ground "$1")")/${1##*/}
     [ -h "$1" ] && real=$(readlink -f "$1")
     case $real in "$root"/*) return 0 ;; esac
     refuse 12 "refused $1 leads out of the project folder"
@@ -208,6 +241,13 @@ clear_folders() { # PATH: folders above it that were made for a file and are emp
 }
 
 # --- verbs -----------------------------------------------------------------------------------------------------------------
+free_room() { # KiB
+    table=$(df -Pk "$state")
+    set -f
+    # shellcheck disable=SC2086 # the columns of its last line
+    set -- ${table##*"$line_break"}
+    printf '%s' "${4:-}"
+}
 prepare() {
     if [ ! -d "$state/commands" ]; then
         mkdir -p "$state" 2>/dev/null && mkdir -p "$objects" "$state/snapshots" "$state/tmp" 2>/dev/null || refuse 13 "cannot make $state"
@@ -220,7 +260,7 @@ prepare() {
     [ -d "$project" ] || refuse 12 "refused no folder $project"
     [ -w "$project" ] || refuse 12 "refused $project is not writable for $(id -un)"
     say "clock $(date +%s)"
-    say "free $(df -Pk "$state" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
+    say "free $(free_room)"
     say "head $(head_of_journal)"
     if [ -s "$state/pending" ]; then say "pending $(cat "$state/pending")"; fi
 }
@@ -235,9 +275,13 @@ commit() {
         file=$(place "$path") || refuse 12 "refused the link $path cannot be read"
         [ "$sha" = absent ] || keep "$file" "$sha" || refuse 12 "refused no space to keep $path in $state"
         if [ "$new" != absent ] && [ "$from" != object ]; then
-            blob "$from" "$size" >"$state/tmp/blob.$$" && [ "$(sum_of "$state/tmp/blob.$$")" = "$new" ] || refuse 12 "refused $path did not arrive whole"
-            keep "$state/tmp/blob.$$" "$new" || refuse 12 "refused no space to keep $path in $state"
+            blob "$from" "$size" >"$state/tmp/blob.$$" || refuse 12 "refused no space to keep $path in $state"
+            keep "$state/tmp/blob.$$" "$new" || {
+                [ "$(sum_of "$state/tmp/blob.$$")" = "$new" ] || refuse 12 "refused $path did not arrive whole"
+                refuse 12 "refused no space to keep $path in $state"
+            }
             rm -f "$state/tmp/blob.$$"
+            continue
         fi
         [ "$new" = absent ] || [ "$(sum_of "$objects/$new")" = "$new" ] || refuse 12 "refused the kept copy of $path is damaged"
     done <"$header"
@@ -257,7 +301,7 @@ commit() {
     fi
     record commit "$id" "$note" && rm -f "$state/pending" && flush "$state" || refuse 14 "pending $id"
     done_with_data
-    say "head $(head_of_journal)"
+    say "head $(hash_of_line "$added")"
 }
 stand_by() { # every new file is beside its target, whole, before the first takes its name: all the room is had by then
     number=0
@@ -311,8 +355,9 @@ check_files() { # every file that was read or will be written has the bytes, mod
 }
 after_first() { set -- "${1#* }"; printf '%s' "${1%% *}"; }
 may_own() { # UID GID: whether this user can give a file to them
-    [ "$(id -u)" != 0 ] || return 0
-    [ "$1" = "$(id -u)" ] || refuse 12 "refused $path belongs to user $1, which $(id -un) cannot restore"
+    [ -n "$me" ] || me=$(id -u)
+    [ "$me" != 0 ] || return 0
+    [ "$1" = "$me" ] || refuse 12 "refused $path belongs to user $1, which $(id -un) cannot restore"
     case " $(id -G) " in *" $2 "*) ;; *) refuse 12 "refused $path belongs to group $2, which $(id -un) cannot restore" ;; esac
 }
 told() { # PATH STATE: for people
@@ -341,6 +386,12 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
         && record revert "$id" && rm -f "$state/pending" && flush "$state"
 }
 
+untouched() { # whether no run left anything, as far as reading shows: then there is nothing to hold a lock for
+    none "$lock" "$state/pending" "$state/tmp/"* "$objects/.new."* "$lock".[0-9]* "$state/snapshots/".[!.]* "$state/commands/"*/unseen || return 1
+    for file in "$state/snapshots/"*.files; do none "$file" || [ -e "${file%.files}.json" ] || return 1; done
+    set -- "$state/commands/"*
+    [ $# -le 20 ] && last_line
+}
 recover() { # finishes or reverts what was interrupted, and says which
     alone "$state" mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
     rm -f "$state/tmp/"* "$objects/.new."* "$lock".[0-9]*
@@ -438,7 +489,10 @@ last_command() {
 main() {
     verb=$1 state=$2 project=$3 run=$4 who=$5
     objects=$state/objects journal=$state/journal lock=$project/.compose-runbook.lock
-    root=$(readlink -f "$project") id='' story=0 note='{}' payload='' header=''
+    root=$(where "$project")
+    # Nothing may ever count as within a folder without a name.
+    [ -n "$root" ] || root=$project
+    id='' story=0 note='{}' payload='' header='' me=''
     # A state folder that the Docker group shares keeps being shared; any other is its owner's alone.
     if [ -g "$state" ]; then umask 007; fi
     case $verb in
@@ -446,11 +500,11 @@ main() {
         lock) take_lock; say "held" ;;
         renew) renew_lock; say "held" ;;
         unlock) receive; wanted=$(head -n 1 "$header"); done_with_data; alone "$project" break_lock "$wanted" ;;
-        release) if holds_lock; then rm -f "$state/commands/"*/unseen; alone "$project" give_back; fi; say "released"; say "head $(head_of_journal)" ;;
+        release) alone "$project" release; say "released"; say "head $(head_of_journal)" ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
         commit) commit ;;
-        recover) hold; recover; let_go ;;
+        recover) if untouched; then say "whole"; else hold; recover; let_go; fi ;;
         abandon) hold; abandon; let_go ;;
         execute) execute ;;
         last) last_command ;;
