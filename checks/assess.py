@@ -17,7 +17,7 @@ from checks.metrics import Metric
 from checks.model import Outcome
 from checks.probes import KINDS
 from checks.soak import Incident, Series, Soak, Tally
-from checks.statistics import still_needed, weighted_percentile, wilson_lower, wilson_upper
+from checks.statistics import still_needed, weighted_percentiles, wilson_lower, wilson_upper
 
 MIN_COVERAGE = 0.9
 """The share of the samples that should have been taken: with less, what was not looked at may have been the bad part."""
@@ -116,7 +116,7 @@ def judged(soak: Soak, series: Sequence[Series], tallies: Mapping[int, Tally], m
 def _row(soak: Soak, series: Series, tally: Tally, expected: int) -> ProbeRow:
     lower, upper = wilson_lower(tally.ok, tally.measured), wilson_upper(tally.ok, tally.measured)
     measures = KINDS[series.probe.kind].measures
-    latencies = (weighted_percentile(tally.latencies, share) for share in SHARES)
+    latencies = weighted_percentiles(tally.latencies, SHARES)
     p50, p95, p99 = (None if micro is None else micro / 1e6 for micro in latencies)
     should = ceil(expected / soak.measured_each) if measures else expected
     return ProbeRow(series, tally, should, lower, upper, not measures and upper < soak.target, p50, p95, p99)

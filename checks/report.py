@@ -85,8 +85,9 @@ def gather(store: Store, found: Assessment) -> Report:
     over = min(soak.end, soak.ended_at or found.at)
     length = max(soak.every_s, (over - soak.begin).total_seconds())
     series = [row.series for row in found.probes]
-    # A multiple of the interval, as points are; as wide as what was rolled up, so that no span is told as empty.
-    span_s = max(soak.every_s * max(1, round(length / SPANS / soak.every_s)), _widest(store, series))
+    # Whole intervals, or whole spans of what was rolled up: so no span is told as empty.
+    unit = max(soak.every_s, _widest(store, series))
+    span_s = unit * max(1, round(length / SPANS / unit))
     every = points(store, soak, series, span_s)
     runs = store.runs(environment=soak.environment, limit=200)
     bars = [*_runs(store, soak, runs, over), *_incidents(found, over), *_gaps(found, every, span_s)]

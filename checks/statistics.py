@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from math import ceil, sqrt
 
 Z_95 = 1.6448536269514722
@@ -40,15 +42,13 @@ def still_needed(good: int, total: int, target: float, z: float = Z_95) -> int:
     return high
 
 
-def weighted_percentile(counts: Mapping[int, int], share: float) -> int | None:
-    """`percentile` of values that are given with how often each was measured."""
-    total = sum(counts.values())
-    rank, seen = max(1, ceil(share * total)), 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if seen >= rank:
-            return value
-    return None
+def weighted_percentiles(counts: Mapping[int, int], shares: Sequence[float]) -> tuple[int | None, ...]:
+    """`percentile` at each of these shares, of values that are given with how often each was measured."""
+    values = sorted(counts)
+    upto = list(accumulate(counts[value] for value in values))
+    if not upto:
+        return (None,) * len(shares)
+    return tuple(values[bisect_left(upto, max(1, ceil(share * upto[-1])))] for share in shares)
 
 
 def _wilson(good: int, total: int, z: float) -> float:

@@ -15,10 +15,10 @@ from runbooks.commands.options import about, folder
 def soak_start(_context: Context, env: str, inventory: str = "", limit: str = "", hours: str = "", every: str = "",
                json: bool = False) -> None:  # fmt: skip
     """Begin to watch an environment for hours: stores what to ask of each host, for soak.tick."""
-    from runbooks.commands import soaking
+    from runbooks.commands import soak_starting
 
     finish(
-        lambda out: soaking.start(
+        lambda out: soak_starting.start(
             out, env, folder=folder(inventory), limit=limit or None, hours=hours, every=every
         ),
         as_json=json,

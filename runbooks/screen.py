@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from inventory.secrets import Mask
-from runbooks.compose.splice import patch
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StepPlan
 from runbooks.visible import guarded
 
@@ -178,6 +177,8 @@ def startup_view(host: HostPlan) -> Iterator[RenderableType]:
 def diff_view(file: PlannedFile, project_dir: str, mask: Mask) -> Iterator[RenderableType]:
     """A file's change as a unified diff, line by line through the Mask."""
     from rich.text import Text
+
+    from runbooks.compose.splice import patch
 
     name = file.path.removeprefix(project_dir.rstrip("/") + "/")
     for line in patch(file.data_before or b"", file.data or b"", name).splitlines():

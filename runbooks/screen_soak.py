@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 METRIC_STYLES = {"met": "green", "missed": "red", "unknown": "dim"}
 SHOWN = 20
-"""Incidents and good probes that the terminal shows; `--json` has them all."""
+"""Incidents and probes that the terminal shows; `--json` has them all."""
 Overrides = Sequence[tuple[str, str]]
 
 
@@ -113,7 +113,11 @@ def report(found: Assessment, overrides: Overrides) -> Iterator[RenderableType]:
     yield ""
     yield metric_table(found.metrics)
     yield ""
-    yield probe_table([row for row in found.probes if row.p50_s is not None or row.tally.failed or row.tally.unknown])
+    asked = [row for row in found.probes if row.p50_s is not None or row.tally.failed or row.tally.unknown]
+    worst = worst_first(asked)
+    yield probe_table(worst)
+    if len(worst) < len(asked):
+        yield f"  and {len(asked) - len(worst)} more, none of them worse: --html FILE and --json have all"
     if found.incidents:
         yield ""
         yield incident_table(found)
@@ -133,8 +137,16 @@ def metric_table(metrics: Sequence[Metric]) -> Table:
     return table
 
 
+def worst_first(rows: Sequence[ProbeRow]) -> list[ProbeRow]:
+    """The probes that the terminal shows: all that are shown to be under the target, and the next worst."""
+    ranked = sorted(
+        rows, key=lambda row: (not row.under, row.success if row.success is not None else 0, row.series.host)
+    )
+    return ranked[: max(SHOWN, sum(row.under for row in rows))]
+
+
 def probe_table(rows: Sequence[ProbeRow]) -> Table:
-    """The probes, worst first."""
+    """Probes, a line each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -142,8 +154,7 @@ def probe_table(rows: Sequence[ProbeRow]) -> Table:
         "host", "probe", "good", "success", "95 % from", "to", "p50", "p95", "p99", box=None, header_style="bold",
         padding=(0, 2, 0, 0),
     )  # fmt: skip
-    ranked = sorted(rows, key=lambda row: (row.success if row.success is not None else 0, row.series.host))
-    for row in ranked[: max(SHOWN, sum(bool(row.tally.failed) for row in rows))]:
+    for row in rows:
         style = "red" if row.under else "yellow" if row.tally.failed else ""
         good = f"{row.tally.ok} of {row.tally.measured}"
         share = percent(row.success) if row.success is not None else "-"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import secrets
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from inventory.pool import Pool
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from runbooks import book, secret_text
+from runbooks.who import operator
 
 
 @dataclass
@@ -113,11 +112,6 @@ def teach(mask: Mask, found: Any, name: str = "") -> None:
         mask.learn(name, str(found))
         for secret in secret_text.bare(str(found)):
             mask.add(secret)
-
-
-def operator() -> str:
-    """Who gives commands here: user@machine."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def run_id() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +59,14 @@ class Sum:
     def join(self, row: Any) -> None:
         """Adds a roll-up, the next in time: a row of the table, or another sum."""
         self.add(row)
-        kept = row.latencies if isinstance(row, Sum) else json.loads(row.latencies)
-        for micro, count in kept.items():
-            self.latencies[int(micro)] += count
+        self.measured(row.latencies if isinstance(row, Sum) else read(row.latencies))
         self.rises += row.rises or 0.0
         self.last = row.last if row.last is not None else self.last
+
+    def measured(self, latencies: Mapping[int, int]) -> None:
+        """Adds how often each latency was measured."""
+        for micro, count in latencies.items():
+            self.latencies[micro] += count
 
     def rise(self, value: float) -> None:
         """Adds a counter's next value; one that is lower was started anew from nothing."""
@@ -89,8 +92,8 @@ def tallied(connection: Connection, store: Store, series: Sequence[Series]) -> d
         sums[row.series].join(row)
     for row in grouped(connection, store, ids):
         sums[row.series].add(row)
-    for row in latencies(connection, store, ids):
-        sums[row.series].latencies[row.latency_us] += row.count
+    for id_, counts in latencies(connection, store, ids):
+        sums[id_].measured(counts)
     for row in values(connection, store, [each.id for each in series if each.probe.kind == "breaker"]):
         sums[row.series].rise(row.value)
     return {id_: found.tally() for id_, found in sums.items()}
@@ -154,32 +157,35 @@ def _incident(row: Any) -> Incident:
 
 
 def points(store: Store, soak: Soak, series: Sequence[Series], span_s: float) -> list[Point]:
-    """Each series over time, in spans of so many seconds (at least); what was rolled up comes in its own, longer spans."""
-    from sqlalchemy import select
+    """Each series over time, in spans of so many seconds; what was rolled up in longer spans comes in those.
 
+    The store adds up: of a year, a few spans a series come out of it and not its hundreds of thousands of rows.
+    """
+    from sqlalchemy import func, select
+
+    samples, rollups = store.table("samples"), store.table("rollups")
     ids = [each.id for each in series]
-    samples = store.table("samples")
     per = max(1, round(span_s / soak.every_s))
-    bucket = (samples.c.tick - samples.c.tick % per).label("bucket")
-    query = select(samples.c.series, bucket, *_columns(samples)).where(samples.c.series.in_(ids))
+    sums: dict[tuple[int, float], Sum] = defaultdict(Sum)
     with store.reading() as connection:
-        rows = [(row.number * row.span_s, row) for row in rolled(connection, store, ids)]
-        rows += [
-            (row.bucket * soak.every_s, row) for row in connection.execute(query.group_by(samples.c.series, bucket))
-        ]
-    found = [
-        Point(row.series, at, row.ok, row.failed, row.unknown, row.total / row.valued if row.valued else None, row.lowest, row.highest)
-        for at, row in rows
+        there = select(func.min(samples.c.tick), func.max(samples.c.tick)).where(samples.c.series.in_(ids))
+        first, last = connection.execute(there).one()
+        # Span by span the store goes through its samples in their own order; all at once it would sort them first.
+        for start in () if first is None else range(first // per * per, last + 1, per):
+            for row in grouped(connection, store, ids, range(start, start + per)):
+                sums[row.series, start * soak.every_s].add(row)
+        spans = select(rollups.c.span_s).where(rollups.c.span_s != ALL).distinct()
+        for (own,) in connection.execute(spans).all():
+            many = max(1, int(per * soak.every_s // own))
+            place = (rollups.c.number // many).label("place")
+            query = select(rollups.c.series, place, *_added(rollups)).group_by(rollups.c.series, place)
+            for row in connection.execute(query.where(rollups.c.series.in_(ids), rollups.c.span_s == own)):
+                sums[row.series, float(row.place * many * own)].add(row)
+    return [
+        Point(id_, at, found.ok, found.failed, found.unknown, found.total / found.valued if found.valued else None,
+              found.lowest, found.highest)
+        for (id_, at), found in sorted(sums.items(), key=lambda each: each[0])
     ]  # fmt: skip
-    return sorted(found, key=lambda point: (point.series, point.at))
-
-
-def rolled(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
-    """The roll-ups of series over time, without their latencies, which are most of their bytes."""
-    table = store.table("rollups")
-    columns = [column for column in table.c if column.name != "latencies"]
-    query = table.select().with_only_columns(*columns).where(table.c.series.in_(list(ids)), table.c.span_s != ALL)
-    return connection.execute(query).all()
 
 
 def totals(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
@@ -188,17 +194,33 @@ def totals(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence
     return connection.execute(table.select().where(table.c.series.in_(list(ids)), table.c.span_s == ALL)).all()
 
 
-def latencies(connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None) -> Sequence[Any]:
-    """How often each latency was measured: (series, latency_us, count)."""
-    from sqlalchemy import func, select
+def latencies(
+    connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None
+) -> Iterator[tuple[int, dict[int, int]]]:
+    """How often each series measured each latency: (series, {microseconds: count}).
 
-    samples = store.table("samples")
-    query = (
-        select(samples.c.series, samples.c.latency_us, func.count().label("count"))
-        .where(*_of(samples, ids, ticks), samples.c.latency_us.is_not(None))
-        .group_by(samples.c.series, samples.c.latency_us)
+    A row a series, put together by the store as the text that roll-ups keep: a hundred thousand rows would cost more,
+    and so would sorting the samples of all series at once.
+    """
+    from sqlalchemy import String, cast, func, select
+
+    series, samples = store.table("series"), store.table("samples")
+    each = (
+        select(samples.c.latency_us, func.count().label("count"))
+        .where(samples.c.series == series.c.id, samples.c.latency_us.is_not(None), *_within(samples, ticks))
+        .group_by(samples.c.latency_us)
+        .correlate(series)
+        .subquery()
     )
-    return connection.execute(query).all()
+    pair = '"' + cast(each.c.latency_us, String) + '":' + cast(each.c.count, String)
+    pairs = select(func.aggregate_strings(pair, ",")).scalar_subquery()
+    for id_, text in connection.execute(select(series.c.id, pairs).where(series.c.id.in_(list(ids)))):
+        yield id_, read(f"{{{text or ''}}}")
+
+
+def read(latencies: str) -> dict[int, int]:
+    """Latencies as the store keeps them in a text: {microseconds: count}."""
+    return {int(micro): count for micro, count in json.loads(latencies).items()}
 
 
 def values(connection: Connection, store: Store, ids: Iterable[int], ticks: range | None = None) -> Sequence[Any]:
@@ -223,8 +245,11 @@ def grouped(connection: Connection, store: Store, ids: Iterable[int], ticks: ran
 
 def _of(samples: Any, ids: Iterable[int], ticks: range | None) -> list[Any]:
     """Which samples: of these series, and of these ticks where they are given."""
-    within = [] if ticks is None else [samples.c.tick >= ticks.start, samples.c.tick < ticks.stop]
-    return [samples.c.series.in_(list(ids)), *within]
+    return [samples.c.series.in_(list(ids)), *_within(samples, ticks)]
+
+
+def _within(samples: Any, ticks: range | None) -> list[Any]:
+    return [] if ticks is None else [samples.c.tick >= ticks.start, samples.c.tick < ticks.stop]
 
 
 def _columns(samples: Any) -> list[Any]:
@@ -238,3 +263,11 @@ def _columns(samples: Any) -> list[Any]:
         func.count(samples.c.value).label("valued"), func.sum(samples.c.value).label("total"),
         func.min(samples.c.value).label("lowest"), func.max(samples.c.value).label("highest"),
     ]  # fmt: skip
+
+
+def _added(counts: Any) -> list[Any]:
+    """Counts added up, in the same words."""
+    from sqlalchemy import func
+
+    sums = [func.sum(counts.c[name]).label(name) for name in ("ok", "failed", "unknown", "valued", "total")]
+    return [*sums, func.min(counts.c.lowest).label("lowest"), func.max(counts.c.highest).label("highest")]

@@ -70,8 +70,9 @@ def _roll_hour(store: Store, soak: Soak, series: tuple[Series, ...], hour: int) 
         sums = {id_: Sum() for id_ in ids}
         for row in grouped(connection, store, ids, ticks):
             sums[row.series].add(row)
-        for row in latencies(connection, store, ids, ticks):
-            sums[row.series].latencies[two_digits(row.latency_us)] += row.count
+        for id_, counts in latencies(connection, store, ids, ticks):
+            for micro, count in counts.items():
+                sums[id_].latencies[two_digits(micro)] += count
         breakers = [each.id for each in series if each.probe.kind == "breaker"]
         together = {row.series: row for row in totals(connection, store, ids)}
         for id_ in breakers:

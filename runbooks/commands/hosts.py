@@ -8,7 +8,7 @@ from pathlib import Path
 from inventory import fleet, inventory, selection
 from runbooks import adopt as adopting
 from runbooks import book, session
-from runbooks.commands.choice import exit_code
+from runbooks.commands.codes import exit_code
 from runbooks.commands.looking import tell_errors
 from runbooks.output import Output
 

@@ -10,7 +10,7 @@ from inventory.durations import duration
 from inventory.errors import InputError
 from rollback.model import Snapshot
 from runbooks import session, undo
-from runbooks.commands.choice import exit_code
+from runbooks.commands.codes import exit_code
 from runbooks.commands.looking import tell_errors
 from runbooks.output import Output
 from runbooks.session import Session

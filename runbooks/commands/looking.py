@@ -14,7 +14,7 @@ from checks.model import Probe
 from checks.probes import round_
 from inventory import fleet
 from runbooks import screen_history, session, undo
-from runbooks.commands.choice import exit_code
+from runbooks.commands.codes import exit_code
 from runbooks.compose.model import Stack
 from runbooks.drift import Drifted, look
 from runbooks.model import Facts

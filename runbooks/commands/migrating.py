@@ -29,9 +29,9 @@ from runbooks import (
 )
 from runbooks import plan as plans
 from runbooks.ahead import Ahead
-from runbooks.commands import options, planning, resuming
-from runbooks.commands import soaking as soak_tasks
-from runbooks.commands.choice import Choice, exit_code
+from runbooks.commands import options, planning, resuming, soak_starting
+from runbooks.commands.choice import Choice
+from runbooks.commands.codes import exit_code
 from runbooks.hostrun import HostRun, Left
 from runbooks.notifier import telling
 from runbooks.output import Output
@@ -184,7 +184,7 @@ def watched_from_now_on(out: Output, opened: Session, folder: Path | None, code:
         for soak in soaking.stop_all(store, environment, f"run {opened.run} changed {environment}"):
             out.warn(f"{soak.id} was ended: {soak.reason}")
         if code == 0 and promotion.watches(opened.inventory):
-            begun = soak_tasks.begin(store, opened, promotion.length(opened.inventory), folder)
+            begun = soak_starting.begin(store, opened, promotion.length(opened.inventory), folder)
             if begun:
                 out.show(*screen_soak.begun(soaking.assessed(store, begun.soak)))
     except RunbookError as error:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from inventory import inventory, receivers, selection
 from inventory.errors import InputError
-from runbooks import book, events, session
+from runbooks import book, events
 from runbooks.notices import Notice
 from runbooks.notifier import BOUND_S, Notifier
 from runbooks.output import Output
+from runbooks.who import operator
 
 NOT_TOLD = 1
 
@@ -29,7 +30,7 @@ def notify(out: Output, environment: str, *, folder: Path | None = None, limit: 
 
     told = Notifier(found, out.mask, warn)
     told.tell(Notice("trial", "note", f"a trial message about {environment}", "it arrived, so news of gates and rollbacks will",
-                     environment, "trial", events.now(), who=session.operator()))  # fmt: skip
+                     environment, "trial", events.now(), who=operator()))  # fmt: skip
     told.close(2 * BOUND_S)
     if not failed:
         out.show(f"{len(found)} receiver(s) were told: {', '.join(each.name for each in found)}", style="green")

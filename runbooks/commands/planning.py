@@ -13,7 +13,8 @@ from inventory.errors import InputError, Refused
 from runbooks import plan as plans
 from runbooks import propose, screen, session
 from runbooks.commands import options
-from runbooks.commands.choice import Choice, exit_code
+from runbooks.commands.choice import Choice
+from runbooks.commands.codes import exit_code
 from runbooks.output import Output
 from runbooks.plan_model import Plan
 from runbooks.survey import file_stack

@@ -10,11 +10,12 @@ from inventory import receivers
 from inventory.errors import InputError, RunbookError
 from runbooks import events, interrupt, session, soaking, undo
 from runbooks.commands import options
-from runbooks.commands.choice import exit_code
+from runbooks.commands.codes import exit_code
 from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.undo import HostUndo
+from runbooks.who import operator
 
 
 def rollback(out: Output, environment: str = "", *, folder: Path | None = None, run: str | None = None,
@@ -73,7 +74,7 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
 
 def last_run(store: Store, run: str | None) -> RunRecord | None:
     """The last run that this operator made and that wrote something, or the named one. Production must be named."""
-    who = session.operator()
+    who = operator()
     undone = {record.undoes for record in store.runs(limit=1000) if record.undoes and "undone" in record.hosts.values()}
     for record in store.runs(limit=1000):
         if record.kind != "migrate" or (run and record.id != run):

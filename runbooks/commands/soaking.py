@@ -1,4 +1,4 @@
-"""`soak.start`, `.tick`, `.status`, `.stop` and `.report`: long gates, fed by whatever calls for a tick."""
+"""`soak.tick`, `.status`, `.stop` and `.report`: long gates, fed by whatever calls for a tick."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from checks import soak as soaks
@@ -14,83 +13,20 @@ from checks.assess import Assessment
 from checks.evidence import Soaks, Store
 from checks.report import gather
 from checks.soak import Soak
-from inventory import fleet
-from inventory.errors import InputError, Refused
-from runbooks import book, promotion, report_html, screen_soak, session, soak_news, soaking
-from runbooks.commands.choice import exit_code
+from inventory.errors import InputError
+from runbooks import promotion, report_html, screen_soak, soak_news, soaking
+from runbooks.commands.codes import exit_code
 from runbooks.output import Output
-from runbooks.promotion import Wanted
-from runbooks.session import Session
 from runbooks.soaking import Ticked, Ticker
-from runbooks.survey import survey
+from runbooks.who import operator
 
 CODES = {"pass": 0, "fail": 3, "inconclusive": 7}
-
-
-def start(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None, hours: str = "",
-          every: str = "") -> int:  # fmt: skip
-    """Begins a soak: finds out what to ask of each host, and stores that. Raises Refused while another one runs."""
-    store = Store()
-    try:
-        going_on = Soaks(store).all(environment=environment, running=True)
-        if going_on:
-            raise Refused(
-                f"soak {going_on[0].id} of {environment} runs until {promotion.moment(going_on[0].end)}",
-                mend=f"let it end, or ./inv soak.stop --env {environment}",
-            )
-        with session.opened(environment, folder, limit, out.mask) as opened:
-            wanted = promotion.length(opened.inventory, hours, every)
-            soak = begin(store, opened, wanted, folder)
-            for name, error in opened.errors.items():
-                error.host = error.host or name
-                out.error(error)
-        if soak is None:
-            return exit_code(opened.errors, ())
-        for note in soak.notes:
-            out.warn(note)
-        found = soaking.assessed(store, soak.soak)
-        out.show(*screen_soak.begun(found))
-        out.document(screen_soak.document(found, ()))
-        return exit_code(opened.errors, soak.hosts)
-    finally:
-        store.close()
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A soak that was begun, its hosts, and what is not asked of them."""
-
-    soak: Soak
-    hosts: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def begin(store: Store, opened: Session, wanted: Wanted, folder: Path | None) -> Begun | None:
-    """Surveys the hosts and stores a soak of them; None: no host could be surveyed."""
-    surveyed = fleet.each(opened.links, lambda name: survey(opened.links[name], opened.host(name), opened.mask))
-    opened.drop({name: result.error for name, result in surveyed.items() if result.error})
-    found = {name: result.value for name, result in surveyed.items() if result.value}
-    probes, notes = [], list[str]()
-    for name, each in found.items():
-        asked, left_out = soaking.probes_of(each, opened.mask)
-        probes += [(name, each.compose.name, probe) for probe in asked]
-        notes += [f"{name}: {note}" for note in left_out]
-    if not probes:
-        return None
-    run = promotion.standing(store, opened.inventory.environment)
-    soak = Soak(
-        f"soak-{opened.run}", opened.inventory.environment, str(folder.resolve()) if folder else "", book.declared(),
-        run.phase if run else "", run.id if run else "", run.promotion_key if run else "", opened.who,
-        soaks.now().isoformat(timespec="milliseconds"), wanted.seconds, wanted.every_s,
-    )  # fmt: skip
-    Soaks(store).start(soak, probes)
-    return Begun(soak, tuple(found), tuple(notes))
 
 
 def tick(out: Output, environment: str = "", *, follow: bool = False) -> int:
     """One round of every running soak (of an environment) that is due; with `follow` until all have ended."""
     store = Store()
-    ticker = Ticker(store, out.mask, session.operator())
+    ticker = Ticker(store, out.mask, operator())
     code = 0
     try:
         while True:
@@ -165,15 +101,16 @@ def ended(store: Store, soak: Soak, news: Callable[[Soak], None]) -> Soak:
 
 
 def stop(out: Output, environment: str) -> int:
-    """Ends the running soak of an environment before its time."""
+    """Ends the running soak of an environment before its time, and tells its receivers."""
     store = Store()
     try:
         running = Soaks(store).all(environment=environment, running=True)
         if not running:
             raise InputError(f"no soak of {environment} runs", key="--env", mend="see ./inv soak.status")
-        why = f"stopped by {session.operator()} before its end"
+        why = f"stopped by {operator()} before its end"
         done = [each for soak in running if (each := soaking.stop(store, soak, why))]
         for each in done:
+            soak_news.tell(store, each, out.mask, out.warn)
             out.show(*screen_soak.verdict(soaking.assessed(store, each)))
         out.document({"soaks": [screen_soak.document(soaking.assessed(store, each), ()) for each in done]})
         return 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.statistics import Z_95, percentile, still_needed, weighted_percentile, wilson_lower, wilson_upper
+from checks.statistics import Z_95, percentile, still_needed, weighted_percentiles, wilson_lower, wilson_upper
 
 COUNTS = st.integers(1, 10_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 
@@ -83,7 +83,7 @@ def test_bounds_and_percentiles_are_those_of_a_reference_on_1000_random_cases():
         share = random.choice((0.5, 0.9, 0.95, 0.99, random.random()))
         nearest = numpy.percentile(values, 100 * share, method="inverted_cdf")
         assert percentile(values, share) == nearest
-        assert weighted_percentile(Counter(values), share) == nearest
+        assert weighted_percentiles(Counter(values), (share, 1.0)) == (nearest, max(values))
 
 
 def test_the_quantile_is_the_references():

@@ -18,7 +18,7 @@ from checks.soak import Soak
 from inventory import connection
 from inventory.errors import InputError
 from inventory.secrets import Mask
-from runbooks import soaking
+from runbooks import soak_probes, soaking
 from runbooks.soaking import Ticker
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -199,10 +199,12 @@ def test_the_zone_of_the_machine_changes_nothing(store, begun, monkeypatch, zone
 
 def test_a_probe_that_holds_a_secret_is_not_stored(monkeypatch):
     found = Survey("redis-cli -a hunter22 ping")
-    monkeypatch.setattr(soaking, "all_probes", lambda *_: (Probe("container", "container:redis", "redis"), found.probe))
+    monkeypatch.setattr(
+        soak_probes, "all_probes", lambda *_: (Probe("container", "container:redis", "redis"), found.probe)
+    )
     mask = Mask()
     mask.add("hunter22")
-    probes, notes = soaking.probes_of(found, mask)
+    probes, notes = soak_probes.probes_of(found, mask)
     assert "health:redis" not in {probe.name for probe in probes}
     assert {"container:redis", "startup:redis", "cpu:redis", "memory:redis"} == {probe.name for probe in probes}
     assert notes == ("health:redis is not asked: its words hold a secret, which is not stored",)
