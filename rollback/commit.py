@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -16,7 +15,7 @@ from inventory.link import Call, Link, Reply
 from inventory.replies import count
 from rollback import journal as chain
 from rollback import records
-from rollback.model import Event, FileState, FileWrite, Owner, Snapshot, Transaction
+from rollback.model import Event, FileState, FileWrite, Owner, Snapshot, Transaction, sha256
 
 SHARED = "/var/lib/compose-runbook"
 STALE_S = 120
@@ -371,11 +370,6 @@ class HostWriter:
             return None
         clock, run, who, since, renewed = match.groups()
         return Owner(run, who, records.utc(since), records.utc(renewed), int(clock) - int(renewed) > STALE_S)
-
-
-def sha256(data: bytes | None) -> str | None:
-    """The digest that names an object; None for a file that is absent."""
-    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def write_of(before: FileState, data: bytes | None) -> FileWrite:

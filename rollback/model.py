@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -90,3 +91,8 @@ class Owner:
     since: str
     renewed: str
     stale: bool
+
+
+def sha256(data: bytes | None) -> str | None:
+    """The digest that names an object; None for a file that is absent."""
+    return None if data is None else hashlib.sha256(data).hexdigest()

@@ -7,22 +7,14 @@ has moved on, or give birth to a second project beside the one that runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from runbooks.compose.model import Service
-from runbooks.model import Container
+from runbooks.model import Container, runs
+from runbooks.plan_model import Baseline
 from runbooks.survey import Survey
 from runbooks.survey_checks import dotted
 from runbooks.survey_facts import LABEL, version
-from runbooks.trial import renewed, runs
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What was found. `blocking`: nothing is written while it is so, each with its mend; `warnings`: to be read."""
-
-    blocking: tuple[str, ...]
-    warnings: tuple[str, ...]
+from runbooks.trial import renewed
 
 
 def baseline(survey: Survey) -> Baseline:

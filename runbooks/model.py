@@ -67,6 +67,11 @@ class Container:
     oom_killed: bool = False
 
 
+def runs(container: Container) -> bool:
+    """Whether a container is one of a service that runs now."""
+    return container.state == "running" and not container.one_off
+
+
 @dataclass(frozen=True)
 class Image:
     """What a step may ask of an image: its own HEALTHCHECK, exposed ports, and default command."""

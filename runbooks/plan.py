@@ -17,16 +17,25 @@ from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import applying, ready, restarts
-from runbooks.baseline import Baseline
 from runbooks.book import Phase, PhaseStep
 from runbooks.compose import startup
 from runbooks.compose.model import Stack
 from runbooks.compose.patch import line_before, patch
 from runbooks.draft import Draft, DraftStage
-from runbooks.model import Change, Facts
-from runbooks.plan_model import HostPlan, Made, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
+from runbooks.model import Change, Facts, runs
+from runbooks.plan_model import (
+    Baseline,
+    HostPlan,
+    Made,
+    Plan,
+    PlannedFile,
+    Restart,
+    Stage,
+    StartupPlan,
+    StepPlan,
+    Trial,
+)
 from runbooks.steps import images
-from runbooks.trial import Trial, runs
 
 START_INTERVAL_SINCE = (25,)
 NOTHING_TRIED = Trial({}, {}, {})

@@ -121,6 +121,27 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """How what runs fits the files. `blocking`: nothing is written while it is so, each with its mend; `warnings`: to be read."""
+
+    blocking: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a host made of the candidates of a plan, by their names.
+
+    `wrong`: what is wrong with a candidate, in one line. `renews`: services that Compose would recreate for it; a
+    candidate that Compose said nothing about is absent. `layers`: paths by service.
+    """
+
+    wrong: Mapping[str, str]
+    renews: Mapping[str, frozenset[str]]
+    layers: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class StartupPlan:
     """A cold start as it is predicted before and after the plan. `ups`: how many `up` commands it takes."""
 

@@ -6,30 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from inventory import fleet, hooks
-from inventory.engine import Compose
 from inventory.errors import RunbookError
 from inventory.link import Link
 from inventory.model import Host
 from inventory.secrets import Mask
-from rollback.commit import sha256
 from rollback.model import FileState
 from runbooks import applying, draft, plan, requires
 from runbooks.ask import ask
-from runbooks.baseline import Baseline, baseline
+from runbooks.baseline import baseline
 from runbooks.book import Phase
-from runbooks.compose.model import Stack
 from runbooks.draft import Draft
 from runbooks.events import HostSurveyed, Sink
-from runbooks.model import NO_FACTS, Facts
+from runbooks.model import Facts
 from runbooks.once import Once
-from runbooks.plan_model import HostPlan, Plan
+from runbooks.plan_model import Baseline, HostPlan, Plan
 from runbooks.session import Session
 from runbooks.survey import Survey, states_of, survey
-from runbooks.survey_checks import learn
 from runbooks.trial import trial
 
-LOCAL = "files"
-"""What stands for host and environment where local files are planned."""
 _DRAFTS: Once[Draft] = Once()
 Opening = Callable[[str, Link], Link]
 ROUNDS = 4
@@ -113,15 +107,3 @@ def created(link: Link, host: Host, made: Draft, found: Survey) -> Mapping[str, 
     """What stands now where the draft would create files; asked only where it would create any."""
     paths = [path for stage in made.stages for path in stage.created if path not in found.states]
     return states_of(link, host, paths) if paths else {}
-
-
-def offline(stack: Stack, phase: Phase, mask: Mask) -> Plan:
-    """The plan of local files, without a host: what would have been proven there is unproven."""
-    learn(mask, stack, NO_FACTS)
-    unmet = tuple(requires.unmet(phase, lambda required: draft.walk(required, stack, NO_FACTS, {})))
-    made = draft.walk(phase, stack, NO_FACTS, {})
-    states = {path: FileState(path, sha256(data)) for path, data in stack.files.items()}
-    spec = stack.spec
-    compose = Compose(spec.directory, spec.name, spec.compose_files, (), spec.profiles)
-    base = Baseline(unmet, ())
-    return plan.make(phase, LOCAL, [plan.host_plan(LOCAL, made, NO_FACTS, compose, states, found=base)])

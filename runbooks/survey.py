@@ -23,10 +23,11 @@ from rollback.model import FileState
 from runbooks import survey_facts
 from runbooks.compose import project
 from runbooks.compose.model import ProjectSpec, Stack
+from runbooks.learning import learn
 from runbooks.model import NO_FACTS, Container, Facts
 from runbooks.once import Once
 from runbooks.programs import Answers, Part, answers, path_line, program
-from runbooks.survey_checks import agree, check, check_folder, check_rendered, learn, parsed
+from runbooks.survey_checks import agree, check, check_folder, check_rendered, parsed
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, ROUNDS, default_files, file_stack, project_name
 
 __all__ = ["Survey", "file_stack", "states_of", "survey"]

@@ -1,20 +1,15 @@
-"""What a survey makes sure of before anything is planned, and what it teaches the Mask."""
+"""What a survey makes sure of before anything is planned."""
 
 from __future__ import annotations
 
 import json
-import posixpath
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inventory.errors import InputError, Refused
 from inventory.model import Host
-from inventory.secrets import Mask
-from runbooks import secret_text, survey_facts
-from runbooks.compose import environment
+from runbooks import survey_facts
 from runbooks.compose.model import Stack
-from runbooks.model import Facts
 from runbooks.programs import Answers, Part
 
 OLDEST_ENGINE, OLDEST_COMPOSE = (20, 10), (2, 20)
@@ -107,52 +102,6 @@ def _misread(host: str, what: str) -> Refused:
         f"Compose and this tool do not read the same: {what}", host=host,
         mend="the shell there may set a variable that the files use: put it in .env; else report this file",
     )  # fmt: skip
-
-
-def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
-    """Teaches the mask every secret of a stack and its containers: variables, URLs, options of commands, and what the
-    files' text besides says is one."""
-    mask.reveal(names(stack))
-    for name, value in stack.spec.environment.items():
-        mask.learn(name, value)
-    for path, data in stack.files.items():
-        text = data.decode("utf-8", "replace")
-        for name, value in secret_text.given(text):
-            mask.learn(name, value)
-        for secret in secret_text.bare(text):
-            mask.add(secret)
-        if posixpath.basename(path).startswith(".env") or path.endswith(".env"):
-            bound: dict[str, environment.Bound] = {}
-            try:
-                environment.read(data, path, {}, bound)
-            except InputError:
-                continue
-            for name, given in bound.items():
-                mask.learn(name, given.value)
-    for service in stack.services.values():
-        for variable in service.environment.values():
-            mask.learn(variable.name, variable.value or "")
-        for key in ("command", "entrypoint"):
-            words = service.value.get(key)
-            for secret in secret_text.bare(" ".join(map(str, words)) if isinstance(words, list) else str(words or "")):
-                mask.add(secret)
-    for members in facts.containers.values():
-        for each in members:
-            for name, value in each.environment.items():
-                mask.learn(name, value)
-
-
-_NAME = re.compile(r"(?i)(?:^|_)(?:user|username|db|database|dbname|name|host|hostname)$")
-
-
-def names(stack: Stack) -> Iterator[str]:
-    """What a stack calls its things: services, images, users, databases, hosts. None of that is secret."""
-    for service in stack.services.values():
-        yield service.name
-        yield from re.split(r"[/:@]", service.image or "")
-        for variable in service.environment.values():
-            if _NAME.search(variable.name) and variable.value:
-                yield variable.value
 
 
 def dotted(version: Iterable[int]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from inventory.engine import Compose
 from inventory.errors import Refused
@@ -16,25 +15,13 @@ from inventory.link import Link
 from inventory.replies import understood
 from runbooks import private
 from runbooks.compose.model import Stack
-from runbooks.model import Container, Facts
+from runbooks.model import Container, Facts, runs
+from runbooks.plan_model import Trial
 from runbooks.programs import Part
 from runbooks.proof import Copy, bench, copy, difference, model, newly_unset
 
 _DRY = re.compile(r"DRY-RUN MODE -\s+Container (\S+)\s+(\w+)")
 _RENEWS = ("Recreate", "Recreated")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a host made of the candidates, by their names.
-
-    `wrong`: what is wrong with a candidate, in one line. `renews`: services that Compose would recreate for it; a
-    candidate that Compose said nothing about is absent. `layers`: paths by service.
-    """
-
-    wrong: Mapping[str, str]
-    renews: Mapping[str, frozenset[str]]
-    layers: Mapping[str, tuple[str, ...]]
 
 
 def trial(link: Link, compose: Compose, before: Stack, candidates: Mapping[str, Stack], facts: Facts) -> Trial:
@@ -83,11 +70,6 @@ def judged(host: str, compose: Compose, before: Stack, candidates: Mapping[str, 
     for number, each in enumerate(running):
         layers[each.service] = (*layers.get(each.service, ()), *written(ran.parts[f"layer.{number}"], each.mounts))
     return Trial(wrong, renews, layers)
-
-
-def runs(container: Container) -> bool:
-    """Whether a container is one of a service that runs now."""
-    return container.state == "running" and not container.one_off
 
 
 def dry_run(each: Copy, services: Iterable[str], facts: Facts) -> tuple[str, ...]:

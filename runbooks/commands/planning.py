@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from inventory.errors import InputError, Refused
+from runbooks import offline, screen
 from runbooks import plan as plans
-from runbooks import propose, screen, session
 from runbooks.commands import options
 from runbooks.commands.choice import Choice
 from runbooks.commands.codes import exit_code
 from runbooks.output import Output
 from runbooks.plan_model import Plan
-from runbooks.survey import file_stack
+from runbooks.survey_files import file_stack
 
 CHANGES = 2
 FORMAT = 1
@@ -32,10 +32,12 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     if files:
         if keep:
             raise InputError("keeps plans of hosts only", key="--out", mend="use --patch for local files")
-        made, errors, done = propose.offline(file_stack(files, environment=os.environ), phase, out.mask), {}, ["files"]
+        made, errors, done = offline.offline(file_stack(files, environment=os.environ), phase, out.mask), {}, ["files"]
         if patch and made.hosts[0].blocked:
             raise Refused(made.hosts[0].blocked[0], key="--patch")
     else:
+        from runbooks import propose, session
+
         many = options.forks(forks)
         with session.opened(choice.environment, choice.inventory, choice.limit, out.mask, forks=many) as opened:
             made = propose.live(opened, phase, lambda _event: None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inventory.secrets import Mask
-from runbooks import book, draft, plan, propose
+from runbooks import book, draft, offline, plan
 from runbooks.compose import graph
 from runbooks.compose.model import ProjectSpec, Stack
 from runbooks.compose.project import load
@@ -40,7 +40,7 @@ PROPOSED = (
 
 
 def steps() -> dict[str, StepPlan]:
-    (host,) = propose.offline(BEFORE, PHASE, Mask()).hosts
+    (host,) = offline.offline(BEFORE, PHASE, Mask()).hosts
     return {step.kind: step for stage in host.stages for step in stage.steps}
 
 
@@ -148,8 +148,8 @@ def test_of_the_file_s_own_lines_only_those_that_change_are_gone() -> None:
 
 
 def test_a_password_is_neither_written_into_the_compose_file_nor_shown() -> None:
-    made, mask = propose.offline(BEFORE, PHASE, Mask()), Mask()
-    propose.offline(BEFORE, PHASE, mask)
+    made, mask = offline.offline(BEFORE, PHASE, Mask()), Mask()
+    offline.offline(BEFORE, PHASE, mask)
     secrets = [line.partition("=")[2].strip('"') for line in BEFORE.files[str(EXAMPLE / ".env")].decode().splitlines() if "PASSWORD=" in line]  # fmt: skip
     assert len(secrets) == 3
     for secret in secrets:
@@ -158,7 +158,7 @@ def test_a_password_is_neither_written_into_the_compose_file_nor_shown() -> None
 
 
 def test_the_start_is_predicted_to_take_at_most_half_as_long_in_groups_without_a_cycle() -> None:
-    (host,) = propose.offline(BEFORE, PHASE, Mask()).hosts
+    (host,) = offline.offline(BEFORE, PHASE, Mask()).hosts
     assert 0 < host.startup.after_s <= host.startup.before_s / 2
     assert host.startup.critical_path == ("elasticsearch", "kibana", "apm-server", "backend", "frontend")
     groups = graph.groups(AFTER)
@@ -168,7 +168,7 @@ def test_the_start_is_predicted_to_take_at_most_half_as_long_in_groups_without_a
 
 
 def test_no_container_is_recreated_more_than_twice() -> None:
-    (host,) = propose.offline(BEFORE, PHASE, Mask()).hosts
+    (host,) = offline.offline(BEFORE, PHASE, Mask()).hosts
     times = Counter(restart.service for restart in host.restarts)
     assert {name for name, count in times.items() if count > 1} == {"pgbouncer", "backend"}
     assert max(times.values()) == 2

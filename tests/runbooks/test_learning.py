@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from inventory.secrets import MASKED, Mask
+from runbooks.learning import learn
 from runbooks.model import NO_FACTS
-from runbooks.survey_checks import learn
 from tests.runbooks.compose.material import stack_of
 
 WEAK = """

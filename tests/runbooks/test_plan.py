@@ -14,14 +14,12 @@ from inventory.engine import Compose
 from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
-from runbooks import book, draft, plan, propose
-from runbooks.baseline import Baseline
+from runbooks import book, draft, offline, plan
 from runbooks.compose.model import Stack
 from runbooks.compose.patch import line_before
+from runbooks.learning import learn
 from runbooks.model import NO_FACTS, Answer, Facts
-from runbooks.plan_model import HostPlan, Plan
-from runbooks.survey_checks import learn
-from runbooks.trial import Trial
+from runbooks.plan_model import Baseline, HostPlan, Plan, Trial
 from tests.runbooks.steps.material import COMPOSE, ROOT, answering, container, live, stack_of
 
 PHASE = book.load("1")
@@ -277,7 +275,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 
 
 def test_local_files_are_planned_without_a_host_and_nothing_of_it_is_called_proven() -> None:
-    made = propose.offline(STACK, PHASE, Mask())
+    made = offline.offline(STACK, PHASE, Mask())
     assert (made.environment, [host.host for host in made.hosts], made.hosts[0].live) == ("files", ["files"], False)
     proofs = {a.proof for stage in made.hosts[0].stages for step in stage.steps for a in step.altered}
     assert proofs == {"unproven", "not needed"}

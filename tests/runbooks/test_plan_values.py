@@ -13,8 +13,7 @@ from rollback.model import FileState
 from runbooks import draft, plan, restarts
 from runbooks.compose import startup
 from runbooks.model import NO_FACTS, Answer, Facts, Question
-from runbooks.plan_model import Restart
-from runbooks.trial import Trial
+from runbooks.plan_model import Restart, Trial
 from tests.runbooks.steps.material import COMPOSE, ROOT, answering, container, live, stack_of
 from tests.runbooks.test_plan import PHASE, PROVEN, STACK, TEXT, host_plan, make
 
