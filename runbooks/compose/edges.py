@@ -24,6 +24,8 @@ from runbooks.compose.nodes import (
 from runbooks.compose.tree import Item
 
 SECTION = "depends_on"
+_NOBODY, _DIFFERS = object(), object()
+"""Of a node that is not shared; of one whose users are to become different."""
 EdgeOperation = SetCondition | AddDependency | RemoveDependency
 
 
@@ -47,6 +49,7 @@ class EdgePlanner:
         self.wanted: dict[str, edge_text.Edges] = {}
         self.numbers: dict[tuple[str, str], list[int]] = {}
         self.covered: set[tuple[str, str]] = set()
+        self.common: dict[tuple[int, str, str | None], Any] = {}
 
     def plan(self, operations: Mapping[int, EdgeOperation]) -> None:
         for number, operation in operations.items():
@@ -159,16 +162,26 @@ class EdgePlanner:
 
     def _agreed(self, node: Node, name: str, then: dict[str, Any] | None, key: str | None) -> bool:
         """Whether everything that uses a node is meant to change in the same way."""
+        asked = (id(node), name, key)
+        if asked not in self.common:
+            self.common[asked] = self._common(node, name, key)
+        common = self.common[asked]
+        if common is _NOBODY:
+            return True
+        return bool(common == (then if key is None or then is None else then[key]))
+
+    def _common(self, node: Node, name: str, key: str | None) -> Any:
+        """What all that use a node are meant to have: an edge, one key's value, None for no edge."""
+        common: Any = _NOBODY
         for path in self.desk.users.of(node):
             if path[0] != "services" or len(path) < 3 or path[2] != SECTION:
-                return False
+                return _DIFFERS
             edge = self._state(path[1]).get(path[3] if len(path) > 3 and not path[3].isdigit() else name)
-            if edge is None or then is None:
-                if edge is not then:
-                    return False
-            elif (edge != then) if key is None else (edge[key] != then[key]):
-                return False
-        return True
+            state = edge if edge is None or key is None else edge[key]
+            if common is not _NOBODY and state != common:
+                return _DIFFERS
+            common = state
+        return common
 
     def _add(self, service: str, name: str, then: dict[str, Any], parts: Sequence[Item], numbers: list[int]) -> bool:
         part = self._container(service, name, then, parts)

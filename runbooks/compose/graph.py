@@ -147,13 +147,14 @@ def redundant(stack: Stack) -> tuple[tuple[str, str], ...]:
     `required: false` says more than an order, and is never redundant.
     """
     found = []
+    level = _levels(stack)
     for name, service in stack.services.items():
         for dependency, edge in service.edges.items():
             if edge.restart or not edge.required or dependency not in stack.services:
                 continue
             others = [other for other in service.edges if other != dependency]
             if any(
-                _reaches(stack, other, dependency, _STRENGTH[edge.condition])
+                _reaches(stack, other, dependency, _STRENGTH[edge.condition], level)
                 for other in others
                 if _STRENGTH[service.edges[other].condition] >= _STRENGTH[edge.condition]
             ):
@@ -161,12 +162,23 @@ def redundant(stack: Stack) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _reaches(stack: Stack, start: str, end: str, strength: int) -> bool:
-    """Whether required edges of at least a strength lead from one service to another."""
+def _levels(stack: Stack) -> dict[str, int]:
+    """How many services at most start one after another before each; empty where there is a cycle."""
+    edges = needs(stack, inactive=True)
+    level: dict[str, int] = {}
+    for name in _sorted(edges):
+        level[name] = 1 + max((level[dependency] for dependency in edges[name]), default=-1)
+    return level if len(level) == len(edges) else {}
+
+
+def _reaches(stack: Stack, start: str, end: str, strength: int, level: Mapping[str, int]) -> bool:
+    """Whether required edges of at least a strength lead from one service to another. They only lead to lower levels."""
     seen, todo = {start}, [start]
+    lowest = level.get(end, -1)
     while todo:
-        service = stack.services.get(todo.pop())
-        if service is None:
+        at = todo.pop()
+        service = stack.services.get(at)
+        if service is None or level.get(at, lowest + 1) <= lowest:
             continue
         for name, edge in service.edges.items():
             if not edge.required or _STRENGTH[edge.condition] < strength:

@@ -27,6 +27,7 @@ class HealthPlanner:
         self.wanted: dict[str, dict[str, Any]] = {}
         self.numbers: dict[str, list[int]] = {}
         self.covered: set[tuple[str, str]] = set()
+        self.agreed: dict[tuple[int, str], bool] = {}
 
     def plan(self, operations: Mapping[int, SetHealthCheck]) -> None:
         for number, operation in operations.items():
@@ -96,6 +97,12 @@ class HealthPlanner:
 
     def _agreed(self, node: Node, key: str) -> bool:
         """Whether everything that uses a node is meant to get the same value."""
+        asked = (id(node), key)
+        if asked not in self.agreed:
+            self.agreed[asked] = self._agrees(node, key)
+        return self.agreed[asked]
+
+    def _agrees(self, node: Node, key: str) -> bool:
         wanted: list[Any] = []
         for path in self.desk.users.of(node):
             if path[0] != "services" or len(path) < 3 or path[2] != SECTION or path[1] not in self.wanted:
