@@ -3,51 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import requests
 from ruamel.yaml import YAML
 
-from checks.evidence import Soaks, Store
-from checks.model import Probe
-from checks.soak import Soak
+from checks.evidence import Store
 from inventory.errors import InputError
 from inventory.secrets import Mask
 from lab import sample
-from runbooks import monitors, soaking
+from runbooks import monitors
 from runbooks.commands import monitoring
 from runbooks.exposition import registry
 from runbooks.output import Output
+from tests.runbooks.prometheus import expressions
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 180
 
 
 def promtool(*words, data=""):
     if not shutil.which("promtool"):
         pytest.skip("no promtool on this machine: apt-get install prometheus")
     return subprocess.run(["promtool", *words], input=data, capture_output=True, text=True, check=False)
-
-
-def expressions():
-    """(where, PromQL) of every panel, its variable filled in as Grafana does for "All"."""
-    for monitor in monitors.MONITORS:
-        for panel in monitors.dashboard(monitor)["panels"]:
-            for target in panel["targets"]:
-                yield f"{monitor.uid}: {panel['title']}", target["expr"].replace("$environment", ".*")
 
 
 @pytest.fixture(scope="module")
@@ -170,141 +152,6 @@ def test_a_textfile_is_written_whole_and_bad_words_are_one_line(tmp_path, filled
     ):  # fmt: skip
         with pytest.raises(InputError, match=re.escape(said)):
             monitoring.metrics(out, **words)
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """A running Prometheus."""
-
-    url: str
-
-    def query(self, expr):
-        answer = requests.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=30).json()
-        assert answer["status"] == "success", answer
-        return answer["data"]["result"]
-
-    def alerts(self):
-        answer = requests.get(f"{self.url}/api/v1/alerts", timeout=30).json()
-        return {
-            (a["labels"]["alertname"], a["labels"].get("service"))
-            for a in answer["data"]["alerts"]
-            if a["state"] == "firing"
-        }
-
-
-def until(true, what):
-    """Asks again until something is true; the servers that are asked say when in no other way."""
-    limit = time.monotonic() + LIMIT_S
-    while not (found := true()):
-        assert time.monotonic() < limit, what
-        time.sleep(0.2)
-    return found
-
-
-def free_port():
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
-
-
-@pytest.fixture
-def running():
-    """Starts programs that are ended, by their ids, at the end."""
-    started = []
-
-    def start(*words, **more):
-        started.append(
-            subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more
-            )
-        )
-        return started[-1]
-
-    yield start
-    for child in started:
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-    for child in started:
-        try:
-            child.wait(60)
-        except subprocess.TimeoutExpired:
-            child.kill()
-
-
-def answers(url):
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.exceptions.ConnectionError:
-        return False
-
-
-def test_a_real_prometheus_scrapes_what_is_served_and_its_alert_fires_when_a_service_stops(tmp_path, running):
-    if not shutil.which("prometheus"):
-        pytest.skip("no Prometheus on this machine: apt-get install prometheus")
-    web, served, own = free_port(), free_port(), free_port()
-    service = running(sys.executable, "-m", "http.server", str(web), "--bind", "127.0.0.1", cwd=tmp_path)
-    until(lambda: answers(f"http://127.0.0.1:{web}/"), "the service answers")
-    url = f"sqlite:///{tmp_path}/evidence.sqlite"
-    store = Store(url)
-    sample.fill(store, sample.Story(hours=1, every_s=60, outage=(0.0, 0.0)))
-    (tmp_path / "shop.yml").write_text(
-        "all:\n  hosts:\n    web-1: {ansible_connection: local, project_dir: /srv/shop}\n"
-    )
-    begin = datetime.now(UTC) - timedelta(minutes=10)
-    soak = Soak("s-1", "shop", str(tmp_path), (), "1", "", "", "eve", begin.isoformat(), 3600.0, 10.0)
-    asks = f"import socket; socket.create_connection(('127.0.0.1', {web}), 10)"
-    probe = Probe("command", "answers:web", "web", {"command": [sys.executable, "-c", asks], "on_host": True}, 20.0)
-    Soaks(store).start(soak, [("web-1", "shop", probe)])
-    ticker = soaking.Ticker(store, Mask(), "eve")
-    assert ticker.tick(soak, begin + timedelta(seconds=100)).samples[0].ok is True
-
-    (tmp_path / "rules.yml").write_text(monitoring.rules_text(patience=0))
-    (tmp_path / "prometheus.yml").write_text(
-        "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\nrule_files: [rules.yml]\nscrape_configs:\n"
-        f"  - job_name: compose-runbook\n    scrape_interval: 2s\n    scrape_timeout: 2s\n    static_configs: [{{targets: ['127.0.0.1:{served}']}}]\n"
-    )
-    environment = {**os.environ, "RUNBOOK_STORE": url, "RUNBOOK_STATE": str(tmp_path / "own")}
-    running(
-        sys.executable,
-        "-m",
-        "invoke",
-        "--search-root",
-        str(ROOT),
-        "soak.metrics",
-        "--serve",
-        f"127.0.0.1:{served}",
-        cwd=ROOT,
-        env=environment,
-    )
-    until(lambda: answers(f"http://127.0.0.1:{served}/metrics"), "metrics are served")
-    running(
-        "prometheus",
-        f"--config.file={tmp_path}/prometheus.yml",
-        f"--storage.tsdb.path={tmp_path}/tsdb",
-        f"--web.listen-address=127.0.0.1:{own}",
-    )
-    prometheus = Prometheus(f"http://127.0.0.1:{own}")
-    until(lambda: answers(f"{prometheus.url}/-/ready"), "Prometheus is ready")
-    until(
-        lambda: prometheus.query('runbook_probe_ok{environment="shop", service="web"} == 1'),
-        "the good sample is scraped",
-    )
-    assert ("RunbookServiceDown", "web") not in prometheus.alerts()
-
-    service.terminate()
-    service.wait(60)
-    assert ticker.tick(soak, begin + timedelta(seconds=200)).samples[0].ok is False
-    until(lambda: ("RunbookServiceDown", "web") in prometheus.alerts(), "the alert fires")
-    # By now there were two scrapes, as every panel of every dashboard needs.
-    for place, expr in expressions():
-        until(lambda expr=expr: prometheus.query(expr), f"{place} shows something")
-
-    running(sys.executable, "-m", "http.server", str(web), "--bind", "127.0.0.1", cwd=tmp_path)
-    until(lambda: answers(f"http://127.0.0.1:{web}/"), "the service answers again")
-    assert ticker.tick(soak, begin + timedelta(seconds=300)).samples[0].ok is True
-    until(lambda: ("RunbookServiceDown", "web") not in prometheus.alerts(), "the alert is over")
-    ticker.close()
-    store.close()
 
 
 def test_a_dashboard_is_json_that_names_its_variables_and_no_server():
