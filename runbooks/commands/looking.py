@@ -117,7 +117,12 @@ def history(
         out.show(f"{environment}  {len(runs)} run(s) from here", *screen_history.lines(runs))
         for name, entries in found.items():
             out.show(f"{name}  {len(entries)} event(s)" + (", each in its place" if verify else ""))
-            out.show(*(f"    {each.at}  {each.kind:<10} {each.run}  {summary(each.data)}" for each in entries[-count:]))
+            out.show(
+                *(
+                    f"    {each.at}  {each.kind:<10} {each.run}  {summary(each.data)}"
+                    for each in entries[max(0, len(entries) - count) :]
+                )
+            )
         tell_errors(out, opened)
         journals = {
             name: [{"at": e.at, "kind": e.kind, "run": e.run, "data": dict(e.data), "hash": e.hash} for e in entries]
@@ -135,7 +140,9 @@ def summary(data: Any) -> str:
     parts = [
         f"{key}={value}"
         for key, value in data.items()
-        if key not in ("who", "restarts", "created", "made", "before_undo", "compose") and isinstance(value, (str, int))
+        if key not in ("who", "restarts", "created", "made", "before_undo", "compose")
+        and isinstance(value, (str, int))
+        and value != "-"
     ]
     return " ".join(parts)
 

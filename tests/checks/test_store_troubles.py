@@ -1,8 +1,12 @@
 """A store that is locked, restarted or away: one clear line, nothing acknowledged is lost, nothing counts twice."""
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +63,59 @@ def test_a_tick_waits_for_another_writer(tmp_path):
     release.join()
     holder.close()
     kept.close()
+
+
+# Runs where the folder that it is given is a small disk of its own.
+FULL = """
+import sqlite3, sys
+from pathlib import Path
+from inventory.errors import RunbookError
+from tests.checks.test_store_troubles import PROBE, SOAK, Soaks, Store, good, tick
+disk = Path(sys.argv[1])
+kept = Store(f"sqlite:///{disk}/evidence.sqlite")
+Soaks(kept).start(SOAK, [("web-1", "shop", PROBE)])
+assert tick(kept, 0)
+filler, acknowledged, said = disk / "filler", 1, ""
+with filler.open("wb", buffering=0) as file:
+    try:
+        while file.write(bytes(4096)) == 4096:
+            pass
+    except OSError:
+        pass
+for number in range(1, 100):
+    try:
+        acknowledged += tick(kept, number)
+    except RunbookError as error:
+        said = str(error)
+        break
+assert "the evidence store cannot be used: OperationalError: database or disk is full" in said, said
+filler.unlink()
+assert good(kept) == acknowledged
+assert tick(kept, number + 1)
+assert good(kept) == acknowledged + 1
+kept.close()
+found = sqlite3.connect(disk / "evidence.sqlite")
+assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+assert found.execute("SELECT count(*), count(DISTINCT tick) FROM samples").fetchone() == (acknowledged + 1,) * 2
+"""
+
+
+def test_a_disk_that_is_full_is_one_line_and_takes_no_tick_that_was_acknowledged(tmp_path):
+    words = [
+        "unshare",
+        "-m",
+        "sh",
+        "-euc",
+        'mount -t tmpfs -o size=1m none "$1"; shift; exec "$@"',
+        "sh",
+        str(tmp_path),
+    ]
+    if not shutil.which("unshare") or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this account may have no file system of its own")
+    root = Path(__file__).resolve().parents[2]
+    program = [sys.executable, "-c", FULL, str(tmp_path)]
+    done = subprocess.run([*words, *program], cwd=root, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_postgresql_that_is_restarted_between_ticks_loses_none(postgres):

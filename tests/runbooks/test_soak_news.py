@@ -76,3 +76,12 @@ def test_an_inventory_that_is_gone_stops_no_verdict(store, tmp_path, web, capfd)
     assert commands.status(Output()) == 0
     assert Soaks(store).get("s-1").outcome == "fail" and web.got == []
     assert "nobody is told of s-1" in capfd.readouterr().err
+
+
+def test_a_soak_that_is_stopped_before_its_end_is_told_of_too(store, tmp_path, web):
+    begun(store, tmp_path, web, ago=30)
+    assert commands.stop(Output(), "shop") == 0
+    ((_, _, document),) = web.got
+    assert (document["kind"], document["outcome"]) == ("soak", Soaks(store).get("s-1").outcome)
+    assert commands.status(Output()) == 0
+    assert len(web.got) == 1, "and not again by who looks at it later"

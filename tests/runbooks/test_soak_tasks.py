@@ -15,6 +15,7 @@ import pytest
 from checks.evidence import RunRecord, Soaks, Store, tallies
 from checks.model import Probe
 from checks.soak import Soak
+from tests.cli.typed import typed
 
 pytestmark = pytest.mark.slow
 
@@ -114,36 +115,36 @@ def test_a_tick_that_is_killed_counts_for_nothing_and_the_next_one_counts(desk):
     assert desk.good() == (1, 1)
 
 
-def test_following_ticks_until_the_soak_ends_and_reports_say_how(desk):
+def test_following_ticks_until_the_soak_ends_and_reports_say_how(desk, capfd):
     desk.begin("exit 0", hours=3 / 3600, every_s=0.5)
-    followed = desk.type("soak.tick", "--follow")
-    assert followed.returncode == 0, followed.stderr
-    assert "inconclusive: " in followed.stdout
-    report = desk.type("soak.report", "--json")
-    assert report.returncode == 7, report.stderr
-    found = json.loads(report.stdout)
+    followed = typed(capfd, "soak.tick", "--follow")
+    assert followed.code == 0, followed.err
+    assert "inconclusive: " in followed.out
+    report = typed(capfd, "soak.report", "--json")
+    assert report.code == 7, report.err
+    found = json.loads(report.out)
     assert (found["state"], found["outcome"], found["ticks"]["expected"]) == ("ended", "inconclusive", 6)
     assert set(found) == {
         "soak", "environment", "state", "outcome", "reason", "who", "started", "ends", "ended", "every_s", "seconds", "still_s",
         "run", "phase", "promotion_key", "overrides", "ticks", "coverage", "target", "success", "metrics", "probes", "incidents",
     }  # fmt: skip
-    shown = desk.type("soak.report", "--soak", "s-1")
-    assert (shown.returncode, "shop: inconclusive" in shown.stdout) == (7, True)
-    assert "more would have been needed" in shown.stdout
+    shown = typed(capfd, "soak.report", "--soak", "s-1")
+    assert (shown.code, "shop: inconclusive" in shown.out) == (7, True)
+    assert "more would have been needed" in shown.out
 
 
-def test_a_soak_is_stopped_once_and_its_state_is_seen(desk):
+def test_a_soak_is_stopped_once_and_its_state_is_seen(desk, capfd):
     desk.begin("exit 0")
-    assert desk.type("soak.tick").returncode == 0
-    assert "shop: running" in desk.type("soak.status").stdout
-    stopped = desk.type("soak.stop", "--env", "shop", "--json")
-    assert json.loads(stopped.stdout)["soaks"][0]["state"] == "stopped"
-    again = desk.type("soak.stop", "--env", "shop")
-    assert (again.returncode, again.stderr) == (1, "error: --env: no soak of shop runs (see ./inv soak.status)\n")
-    assert desk.type("soak.tick").stdout == "no soak runs\n"
+    assert typed(capfd, "soak.tick").code == 0
+    assert "shop: running" in typed(capfd, "soak.status").out
+    stopped = typed(capfd, "soak.stop", "--env", "shop", "--json")
+    assert json.loads(stopped.out)["soaks"][0]["state"] == "stopped"
+    again = typed(capfd, "soak.stop", "--env", "shop")
+    assert (again.code, again.err) == (1, "error: --env: no soak of shop runs (see ./inv soak.status)\n")
+    assert typed(capfd, "soak.tick").out == "no soak runs\n"
 
 
-def test_an_override_shows_in_every_report(desk):
+def test_an_override_shows_in_every_report(desk, capfd):
     desk.begin("exit 0")
     store = desk.store()
     store.start(
@@ -167,8 +168,8 @@ def test_an_override_shows_in_every_report(desk):
         )
     )
     store.close()
-    assert "run r-1 passed over what the inventory asks for: a customer waits" in desk.type("soak.report").stdout
-    found = json.loads(desk.type("soak.status", "--json").stdout)
+    assert "run r-1 passed over what the inventory asks for: a customer waits" in typed(capfd, "soak.report").out
+    found = json.loads(typed(capfd, "soak.status", "--json").out)
     assert found["soaks"][0]["overrides"] == [{"run": "r-1", "reason": "a customer waits"}]
 
 
@@ -192,11 +193,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_done_is_one_line_with_its_exit_code(desk, case):
+def test_what_cannot_be_done_is_one_line_with_its_exit_code(desk, capfd, case):
     words, code, line = BAD[case]
     (desk.folder / "typo.yml").write_text(LOCAL + "  vars:\n    soak: {hour: 3}\n")
-    found = desk.type(*words.replace("TMP", str(desk.folder)).split())
-    assert found.returncode == code, found.stderr
-    assert line in found.stderr
-    assert len(found.stderr.splitlines()) == 1, found.stderr
-    assert "Traceback" not in found.stderr
+    found = typed(capfd, *words.replace("TMP", str(desk.folder)).split())
+    assert found.code == code, found.err
+    assert line in found.err and len(found.err.splitlines()) == 1
