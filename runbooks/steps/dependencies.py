@@ -42,7 +42,21 @@ def of(stack: Stack, each: Asked) -> Dependency:
         else:
             front = Pooler(each.service, port, each.service, port, {})
         return Dependency(each, front.database_port, False, front)
-    return Dependency(each, port, each.url.startswith("http://"))
+    if asked.REDIS.fullmatch(images.repository(each.service.image)):
+        return Dependency(each, port, False)
+    # A service may be checked at one port and serve at another: the port that others name is what counts.
+    return Dependency(each, _named_port(stack, each.service) or port, True)
+
+
+def _named_port(stack: Stack, service: Service) -> int | None:
+    """The port at which others name a service in an HTTP address."""
+    names = pooling.names_of(service)
+    for other in stack.services.values():
+        for variable in other.environment.values() if other.active and not images.added(other) else ():
+            match = _URL.match(variable.value or "")
+            if match and match["scheme"] == "http" and match["host"] in names and other.name != service.name:
+                return int(match["port"] or USUAL["http"])
+    return None
 
 
 def pointers(stack: Stack, dependency: Dependency, front: str, listen: int, facts: Facts) -> Iterator[Pointer]:

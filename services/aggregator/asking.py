@@ -56,6 +56,7 @@ class Asker:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self.settings, self._session = settings, session
         self._running: asyncio.Task[Round] | None = None
+        self._ending: set[asyncio.Future[int | None]] = set()
 
     async def round(self) -> Round:
         """One answer of every service, all asked at once."""
@@ -66,18 +67,32 @@ class Asker:
     async def one(self, check: Check) -> Answer:
         """One service's answer; never raises for what the service does."""
         begin = time.monotonic()
+        asking = asyncio.ensure_future(ASK[check.kind](self._session, check))
+        # Not a timeout around it: a driver that is cancelled takes seconds of its own to tell a server that hangs.
+        await asyncio.wait({asking}, timeout=self.settings.limit_s)
+        seconds = time.monotonic() - begin
+        if not asking.done():
+            self._let_go(asking)
+            return Answer(check, False, seconds, reason=f"no answer in {self.settings.limit_s:g} s")
         try:
-            async with asyncio.timeout(self.settings.limit_s):
-                value = await ASK[check.kind](self._session, check)
-            return Answer(check, True, time.monotonic() - begin, value)
-        except TimeoutError:
-            reason = f"no answer in {self.settings.limit_s:g} s"
+            return Answer(check, True, seconds, asking.result())
         except _Unwell as error:
             reason = str(error)
         except (OSError, aiohttp.ClientError, psycopg.Error, RedisError) as error:
             # A driver's own words may hold the login: only the kind of the error is told.
             reason = f"{type(error).__name__} at {check.place}"
-        return Answer(check, False, time.monotonic() - begin, reason=reason)
+        return Answer(check, False, seconds, reason=reason)
+
+    def _let_go(self, asking: asyncio.Future[int | None]) -> None:
+        """Ends a question that nobody waits for any more, in its own time."""
+        self._ending.add(asking)
+        asking.add_done_callback(self._ended)
+        asking.cancel()
+
+    def _ended(self, asking: asyncio.Future[int | None]) -> None:
+        self._ending.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # looked at, so that nobody complains that it was not
 
     async def _round(self) -> Round:
         at, begin = datetime.now(UTC), time.monotonic()

@@ -108,3 +108,12 @@ def test_an_image_that_cannot_be_had_is_refused_before_anything_is_written(bench
         imaging.provide(bench.links["web-1"], [NeededImage("cache", "redis:8")])
     assert bench.migrate(bench.plan("\n# one", images=(NeededImage("cache", "redis:8"),))) == 4
     assert content(folder) == before
+
+
+def test_a_file_that_the_image_s_own_program_refuses_is_never_written(bench):
+    folder = bench.host()
+    before = content(folder)
+    image = NeededImage("front", "haproxy:3", argv=("false",), data=b"listen {")
+    assert bench.migrate(bench.plan("\n# one", images=(image,))) != 0
+    assert "front would not start with its file" in bench.end.message
+    assert content(folder) == before

@@ -55,6 +55,14 @@ def running(words: list[str | Path], port: int, ends: signal.Signals = signal.SI
         process.wait(60)
 
 
+def freeze(database: subprocess.Popen[bytes], *, on: bool = True) -> None:
+    """Stops every process of a database where it stands, or lets it go on: ports accept, and nobody answers."""
+    signal_ = signal.SIGSTOP if on else signal.SIGCONT
+    database.send_signal(signal_)  # first, so that none is born meanwhile; each child is in a group of its own
+    for child in Path(f"/proc/{database.pid}/task/{database.pid}/children").read_text().split():
+        os.kill(int(child), signal_)
+
+
 @contextmanager
 def postgres(password: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """A PostgreSQL of its own whose superuser is `app`, and its port."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from tests.services import servers
 from tests.services.servers import Aggregator
 
 SECRET = "ge/h@im:%41"
+pytestmark = pytest.mark.slow
 needs_servers = pytest.mark.skipif(
     not servers.INITDB or not shutil.which("redis-server") or os.getuid() != 0,
     reason="no PostgreSQL and Redis here, or not root",
@@ -117,11 +117,11 @@ def test_one_service_can_be_asked_alone_and_an_unknown_one_is_404(asked: Aggrega
 def test_a_database_that_hangs_is_told_after_the_limit_and_its_login_never(stack: Stack, tmp_path: Path) -> None:
     """PostgreSQL stopped by SIGSTOP still accepts connections: only a query shows that it is dead."""
     with servers.aggregator({**stack.environment, "LIMIT_S": "0.5"}, tmp_path) as found:
-        stack.postgres.send_signal(signal.SIGSTOP)
+        servers.freeze(stack.postgres)
         try:
             reply = found.get("/health")
         finally:
-            stack.postgres.send_signal(signal.SIGCONT)
+            servers.freeze(stack.postgres, on=False)
         assert reply.status == 503
         assert reply.document["services"]["postgres"] == {"status": "unhealthy", "reason": "no answer in 0.5 s"}
         assert reply.document["services"]["redis"]["status"] == "healthy"

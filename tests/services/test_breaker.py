@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 import urllib.error
@@ -28,6 +27,7 @@ from tests.services.servers import Aggregator
 
 SECRET = "geheim"
 QUICK = Numbers(open_s=2.0)
+pytestmark = pytest.mark.slow
 needs_servers = pytest.mark.skipif(
     not servers.INITDB or not Path("/usr/sbin/haproxy").exists() or not shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or os.getuid() != 0,
     reason="no PostgreSQL, PgBouncer and HAProxy here, or not root",
@@ -87,7 +87,7 @@ def got(port: int, path: str = "/") -> tuple[int, str, dict[str, str]]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=servers.LIMIT_S) as reply:
             return reply.status, reply.read().decode(), dict(reply.headers)
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), dict(error.headers)
+        return error.code, error.read().decode(), {name.lower(): value for name, value in error.headers.items()}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def test_a_database_that_hangs_opens_the_breaker_although_its_pooler_accepts_and
         until(lambda: served(found.ports["pooler"]))
         assert found.asked(closed=True) == replace(found.asked(), ok=True, latency_s=0.1)
         trips = found.asked().value
-        database.process.send_signal(signal.SIGSTOP)
+        servers.freeze(database.process)
         try:
             waiting = query(found.ports["pooler"])  # it stands in the pooler's queue when the breaker opens
             until(lambda: found.asked().detail == "open: pooler/pooler")
@@ -126,7 +126,7 @@ def test_a_database_that_hangs_opens_the_breaker_although_its_pooler_accepts_and
             assert found.asked(closed=True).ok is False
             assert found.asked().value == (trips or 0) + 1
         finally:
-            database.process.send_signal(signal.SIGCONT)
+            servers.freeze(database.process, on=False)
         until(lambda: not found.asked().detail)
         assert until(lambda: served(found.ports["pooler"]))
 
@@ -168,7 +168,7 @@ def test_five_failing_answers_in_a_row_open_an_http_breaker_which_then_answers_i
             for _ in range(5):
                 assert got(port, "/500/0")[0] == 500
             status, body, headers = got(port, "/200/0")
-            assert (status, headers["X-Circuit"], headers["Retry-After"]) == (503, "open", "2")
+            assert (status, headers["x-circuit"], headers["retry-after"]) == (503, "open", "2")
             assert body == '{"status": "unavailable", "reason": "the circuit to backend is open"}'
             # Three good checks close it.
             until(lambda: got(port, "/200/0")[0] == 200)
