@@ -21,6 +21,7 @@ from runbooks.model import Change, Facts, Question, Risk
 from runbooks.steps import (
     circuit_breakers,
     conditions,
+    discovery_variables,
     health_aggregator,
     health_checks,
     pgbouncer,
@@ -43,6 +44,7 @@ class StepKind(Protocol):
 STEPS: Mapping[str, StepKind] = {
     "circuit_breakers": circuit_breakers,  # type: ignore[dict-item]
     "conditions": conditions,  # type: ignore[dict-item]
+    "discovery_variables": discovery_variables,  # type: ignore[dict-item]
     "health_aggregator": health_aggregator,  # type: ignore[dict-item]
     "health_checks": health_checks,  # type: ignore[dict-item]
     "pgbouncer": pgbouncer,  # type: ignore[dict-item]

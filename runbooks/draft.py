@@ -30,6 +30,11 @@ class DraftStage:
         return {path: data for _, change in self.steps for path, data in change.created.items()}
 
     @property
+    def modes(self) -> dict[str, int]:
+        """Permission bits that its steps ask for, by file."""
+        return {path: mode for _, change in self.steps for path, mode in change.modes.items()}
+
+    @property
     def changed(self) -> dict[str, bytes]:
         """The files that it changes or creates, with their new bytes."""
         old = self.before.files

@@ -17,7 +17,7 @@ from inventory.link import Link
 from inventory.replies import understood
 from rollback import vault
 from rollback.commit import HostWriter
-from rollback.model import FileWrite, Snapshot, Transaction
+from rollback.model import FileState, FileWrite, Snapshot, Transaction
 from runbooks import events, imaging, unmaking, waves
 from runbooks.plan_model import HostPlan, Restart, Stage
 
@@ -91,8 +91,8 @@ class HostRun:
         begin = time.monotonic()
         transaction = Transaction(
             id=f"{self.writer.run}-{stage.number}", run=self.writer.run, step=stage.name, project_dir=self.plan.project_dir,
-            writes=tuple(FileWrite(file.before, file.data, file.mode) for file in stage.files),
-            reads=stage.reads, images=self.plan.images, note=undo_note(self.plan, stage),
+            writes=tuple(FileWrite(self._made(file.before), file.data, file.mode) for file in stage.files),
+            reads=tuple(map(self._made, stage.reads)), images=self.plan.images, note=undo_note(self.plan, stage),
         )  # fmt: skip
         # The controller's copy comes first: whatever happens to the host from here on, its files can be given back.
         bytes_before = [file.data_before for file in stage.files]
@@ -105,6 +105,13 @@ class HostRun:
             seconds=time.monotonic() - begin,
         ))  # fmt: skip
         return self.bring_up(stage.restarts) and not self.stopped()
+
+    def _made(self, planned: FileState) -> FileState:
+        """A file's state with the owner that it got, where an earlier stage of this run made it."""
+        if planned.sha256 is None or planned.uid is not None:
+            return planned
+        made = {state.path: state for _, snapshot in self.snapshots for state in snapshot.after}.get(planned.path)
+        return planned if made is None else replace(planned, uid=made.uid, gid=made.gid)
 
     def bring_images(self, stage: Stage) -> None:
         """Sees that the images of services that a stage adds are there, and notes their ids. Raises Refused."""

@@ -173,3 +173,5 @@ class Change:
     """What must hold, or be made to hold, before this is undone: programs that end with 0, in containers that run. They
     are kept in the snapshot as they are, so they name secrets by reference (`$NAME` of the container) only."""
     images: tuple[NeededImage, ...] = ()
+    modes: Mapping[str, int] = field(default_factory=dict)
+    """Permission bits of files that must not stay, or be made, as readable as they would be otherwise."""

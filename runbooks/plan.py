@@ -105,7 +105,7 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
     held = {path for path, data in drafted.created.items() if now.get(path, _ABSENT).sha256 == sha256(data).hexdigest()}
     changed = {path: data for path, data in drafted.changed.items() if path not in held}
     files = tuple(
-        PlannedFile(now.get(path, FileState(path, None)), drafted.before.files.get(path), data)
+        _file(now.get(path, FileState(path, None)), drafted.before.files.get(path), data, drafted.modes.get(path))
         for path, data in sorted(changed.items())
     )
     found: tuple[Restart, ...] = ()
@@ -170,8 +170,15 @@ def _step(step: PhaseStep, change: Change, first: Stack) -> StepPlan:
     )  # fmt: skip
 
 
+def _file(before: FileState, old: bytes | None, new: bytes, mode: int | None) -> PlannedFile:
+    """A planned file; one that nobody else can read already keeps its mode."""
+    kept = mode is None or (before.sha256 is not None and not before.mode & ~mode)
+    return PlannedFile(before, old, new, None if kept else mode)
+
+
 def _afterwards(file: PlannedFile) -> FileState:
-    return replace(file.before, sha256=None if file.data is None else sha256(file.data).hexdigest())
+    digest = None if file.data is None else sha256(file.data).hexdigest()
+    return replace(file.before, sha256=digest, mode=file.before.mode if file.mode is None else file.mode)
 
 
 def _startup(before: Stack, after: Stack, facts: Facts, measured_s: Mapping[str, float]) -> StartupPlan:
@@ -222,6 +229,11 @@ def fingerprint(host: HostPlan) -> str:
             [(probe.kind, probe.name, probe.service) for probe in stage.probes],
             repr(stage.gate),
             *([[image.name for image in stage.images]] if stage.images else []),
+            *(
+                [sorted((file.path, file.mode) for file in stage.files if file.mode)]
+                if any(file.mode for file in stage.files)
+                else []
+            ),
         ]
         for stage in host.stages
         if stage.files

@@ -184,7 +184,8 @@ class HostPlan:
         for stage in self.stages:
             for file in stage.files:
                 first = whole.get(file.path, file)
-                whole[file.path] = PlannedFile(first.before, first.data_before, file.data, file.mode)
+                mode = first.mode if file.mode is None else file.mode
+                whole[file.path] = PlannedFile(first.before, first.data_before, file.data, mode)
         return tuple(file for file in whole.values() if file.data != file.data_before)
 
     @property

@@ -17,6 +17,7 @@ from runbooks.compose.model import (
     AddResource,
     AddService,
     Operation,
+    ReferText,
     RemoveDependency,
     ReplaceText,
     Service,
@@ -87,7 +88,7 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
     """The meaning that a stack must have after the operations. What none of them names is that of before, not a copy."""
     edges, environment = _Copied(before.edges), _Copied(before.environment)
     health, rest, sections = dict(before.health), dict(before.rest), dict(before.sections)
-    texts: dict[tuple[str, str], list[ReplaceText]] = {}
+    texts: dict[tuple[str, str], list[ReplaceText | ReferText]] = {}
     lookup = project.tree(stack).scope.lookup
     for operation in operations:
         service = operation.service
@@ -168,7 +169,7 @@ def _settings(operation: SetHealthCheck) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in operation.settings.items()}
 
 
-def replaced(value: str, replacements: Iterable[ReplaceText]) -> str:
+def replaced(value: str, replacements: Iterable[ReplaceText | ReferText]) -> str:
     """A text with stretches of it replaced; positions are those of the text before."""
     for each in sorted(set(replacements), key=lambda each: (each.start, each.end), reverse=True):
         value = value[: each.start] + each.text + value[each.end :]

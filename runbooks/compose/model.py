@@ -234,6 +234,23 @@ class ReplaceText:
 
 
 @dataclass(frozen=True)
+class ReferText:
+    """Puts `${name}` in place of characters `start:end` of a variable's value, which must stand in a Compose file.
+
+    `text` is what the name means: where the project's env files do not have it yet, the last of them gets it (one that
+    is not there is made). With the very characters as `text` the meaning stays.
+    """
+
+    service: str
+    variable: str
+    start: int
+    end: int
+    text: str
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class SetSetting:
     """Sets one value below a service: `("deploy", "resources", "limits", "memory")`. Mappings on the way are made.
 
@@ -278,6 +295,7 @@ Operation = (
     | SetHealthCheck
     | SetVariable
     | ReplaceText
+    | ReferText
     | SetSetting
     | AddService
     | AddResource

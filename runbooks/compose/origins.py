@@ -71,7 +71,8 @@ def clip(spans: Iterable[Span], start: int, end: int) -> list[Span]:
         whole = (low, high) == (span.start, span.end)
         begin = span.from_byte + (low - span.start if exact else 0)
         stop = span.from_byte + high - span.start if exact else span.to_byte
-        found.append(Span(low - start, high - start, span.path, begin, stop, exact or (whole and span.exact)))
+        sure = exact or (whole and span.exact)
+        found.append(Span(low - start, high - start, span.path, begin, stop, sure, span.reference))
     return found
 
 

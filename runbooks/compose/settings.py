@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from runbooks.compose import interpolation, scalars, variable_text
+from runbooks.compose.assemble import at
 from runbooks.compose.desk import Blocked, Desk, direct, raw_entries, write_section
 from runbooks.compose.intent import Meaning, replaced
 from runbooks.compose.layout import Cut, Value
-from runbooks.compose.model import ReplaceText, SetVariable, Span, Variable
+from runbooks.compose.model import ReferText, ReplaceText, SetVariable, Span, Variable
 from runbooks.compose.tree import Item
 
 SECTION = "environment"
@@ -36,10 +37,10 @@ class VariablePlanner:
         self.mine: dict[str, dict[str, _Goal]] = {}
         self.covered: set[tuple[str, str]] = set()
 
-    def plan(self, operations: Mapping[int, SetVariable | ReplaceText]) -> None:
-        texts: dict[tuple[str, str], dict[int, ReplaceText]] = {}
+    def plan(self, operations: Mapping[int, SetVariable | ReplaceText | ReferText]) -> None:
+        texts: dict[tuple[str, str], dict[int, ReplaceText | ReferText]] = {}
         for number, operation in operations.items():
-            if isinstance(operation, ReplaceText):
+            if not isinstance(operation, SetVariable):
                 texts.setdefault((operation.service, operation.variable), {})[number] = operation
                 continue
             goal = self.goals.setdefault((operation.service, operation.name), _Goal("", "", []))
@@ -130,19 +131,25 @@ class VariablePlanner:
 
     # a part of a value
 
-    def _texts(self, service: str, name: str, operations: Mapping[int, ReplaceText]) -> None:
+    def _texts(self, service: str, name: str, operations: Mapping[int, ReplaceText | ReferText]) -> None:
         variable = self.desk.stack.services[service].environment[name]
         value = variable.value or ""
         made = replaced(value, operations.values())
-        if made == value:
+        plain = {number: each for number, each in operations.items() if isinstance(each, ReplaceText)}
+        if made == value and len(plain) == len(operations):
             return
         self.values[service, name] = made
-        if any(operation.at == "reference" for operation in operations.values()):
-            template = self._template(service, name, variable, list(operations.values()))
+        if any(operation.at == "reference" for operation in plain.values()):
+            template = self._template(service, name, variable, list(plain.values()))
             self.goals[service, name] = _Goal(made, template, list(operations))
             return
         inside: list[tuple[tuple[int, int], str, int]] = []
         for number, operation in operations.items():
+            if isinstance(operation, ReferText):
+                span = variable_text.literal(variable, operation)
+                inside.append(((span.from_byte, span.to_byte), f"${{{operation.name}}}", number))
+                self._held(operation, number)
+                continue
             span = variable_text.origin(variable, operation)
             if span.path in self.desk.assembly.documents:
                 inside.append(((span.from_byte, span.to_byte), self._doubled(span, operation), number))
@@ -150,6 +157,17 @@ class VariablePlanner:
                 self._in_env_file(span, operation, number)
         if inside:
             self._in_scalar(service, name, inside)
+
+    def _held(self, operation: ReferText, number: int) -> None:
+        """Sees that the project's env files say what a name means."""
+        if operation.name in self.desk.assembly.scope.bound:
+            return
+        spec = self.desk.stack.spec
+        path = at(spec.directory, spec.env_files[-1])
+        data = self.desk.stack.files.get(path, b"")
+        first = self.desk.assembly.documents[at(spec.directory, spec.compose_files[0])]
+        line = variable_text.line(operation.name, operation.text, data, first.newline)
+        self.desk.put_bytes(path, len(data), len(data), line, [number])
 
     def _doubled(self, span: Span, operation: ReplaceText) -> str:
         if span.reference is not None and ("}" in operation.text or "\n" in operation.text):

@@ -30,6 +30,7 @@ from runbooks.compose.model import (
     Edit,
     Operation,
     Place,
+    ReferText,
     RemoveDependency,
     ReplaceText,
     Service,
@@ -160,7 +161,7 @@ class _Work:
         desk = Desk(self.stack, self.tree, live, self.own, self.late)
         EdgePlanner(desk, self.before).plan(_of(live, SetCondition | AddDependency | RemoveDependency))
         HealthPlanner(desk, self.before).plan(_of(live, SetHealthCheck))
-        VariablePlanner(desk, self.before).plan(_of(live, SetVariable | ReplaceText))
+        VariablePlanner(desk, self.before).plan(_of(live, SetVariable | ReplaceText | ReferText))
         SettingPlanner(desk, self.before).plan(_of(live, SetSetting))
         AdditionPlanner(desk, self.before).plan(_of(live, AddService | AddResource))
         planned = tuple(desk.planned)
@@ -204,9 +205,9 @@ def _part(service: Service, operation: Operation) -> Place | None:
         return edge.place if edge is not None else None
     if isinstance(operation, SetHealthCheck):
         return service.health_check.place if service.health_check is not None else None
-    if not isinstance(operation, SetVariable | ReplaceText):
+    if not isinstance(operation, SetVariable | ReplaceText | ReferText):
         return None
-    variable = service.environment.get(operation.variable if isinstance(operation, ReplaceText) else operation.name)
+    variable = service.environment.get(operation.name if isinstance(operation, SetVariable) else operation.variable)
     return variable.place if variable is not None else None
 
 
@@ -229,7 +230,7 @@ def _missing(stack: Stack, operation: Operation, coming: set[str]) -> tuple[str,
         return f"service {service.name} does not depend on {operation.dependency}", "add the dependency first"
     if isinstance(operation, AddDependency) and operation.dependency not in {*stack.services, *coming}:
         return f"there is no service {operation.dependency}", "name a service of this project"
-    if isinstance(operation, ReplaceText):
+    if isinstance(operation, ReplaceText | ReferText):
         variable = service.environment.get(operation.variable)
         if variable is None or variable.value is None:
             return f"service {service.name} has no value for {operation.variable}", "set the variable itself"
@@ -291,11 +292,11 @@ def overlap(edits: Sequence[Edit]) -> bool:
 
 
 def edited(files: Mapping[str, bytes], edits: Iterable[Edit]) -> dict[str, bytes]:
-    """The files that edits touch, with the edits made."""
+    """The files that edits touch, with the edits made. One that is not there begins empty."""
     by_path: dict[str, list[Edit]] = {}
     for edit in edits:
         by_path.setdefault(edit.path, []).append(edit)
-    return {path: _spliced(files[path], found) for path, found in by_path.items()}
+    return {path: _spliced(files.get(path, b""), found) for path, found in by_path.items()}
 
 
 def _spliced(data: bytes, edits: Iterable[Edit]) -> bytes:
@@ -312,7 +313,7 @@ def undone(files: Mapping[str, bytes], edits: Iterable[Edit], before: Mapping[st
     shift: dict[str, int] = {}
     for edit in sorted(edits, key=lambda edit: (edit.path, edit.start, edit.end)):
         begin = edit.start + shift.get(edit.path, 0)
-        taken = before[edit.path][edit.start : edit.end]
+        taken = before.get(edit.path, b"")[edit.start : edit.end]
         back.append(Edit(edit.path, begin, begin + len(edit.text), taken, edit.reason))
         shift[edit.path] = shift.get(edit.path, 0) + len(edit.text) - len(taken)
     return edited(files, back)

@@ -13,7 +13,7 @@ from runbooks.compose.desk import Blocked
 from runbooks.compose.environment import Entry
 from runbooks.compose.layout import Cut, Raw, Value
 from runbooks.compose.merge import pair
-from runbooks.compose.model import ReplaceText, Span, Variable
+from runbooks.compose.model import ReferText, ReplaceText, Span, Variable
 from runbooks.compose.nodes import Document, content_end, content_start, item_range, start
 from runbooks.compose.tree import Item
 
@@ -133,6 +133,50 @@ def origin(variable: Variable, operation: ReplaceText) -> Span:
             )
     first, last = touched[0], touched[-1]
     return Span(0, 0, first.path, first.from_byte, last.to_byte, True, first.reference or last.reference)
+
+
+def literal(variable: Variable, operation: ReferText) -> Span:
+    """The one stretch of a Compose file that says the characters, escapes and all. Raises Blocked where there is none."""
+    touched = origins.clip(variable.spans, operation.start, operation.end)
+    edges = (operation.start, operation.end)
+    cut = any(
+        span.start < edge < span.end and span.to_byte - span.from_byte != span.end - span.start
+        for span in variable.spans for edge in edges
+    )  # fmt: skip
+    parted = any(one.path != two.path or one.to_byte != two.from_byte for one, two in pairwise(touched))
+    length = sum(span.end - span.start for span in touched)
+    if not touched or cut or parted or length != operation.end - operation.start or variable.source != "environment":
+        raise Blocked(
+            variable.place,
+            f"these characters of {variable.name} do not stand together in the Compose file",
+            "write them out in one line",
+        )
+    if any(span.reference for span in touched):
+        raise Blocked(
+            variable.place, f"these characters of {variable.name} come by a reference", "change what it names"
+        )
+    return Span(0, 0, touched[0].path, touched[0].from_byte, touched[-1].to_byte, False)
+
+
+def line(name: str, value: str, data: bytes, newline: str) -> bytes:
+    """A line that gives a name its value, for the end of an env file of these bytes; `newline` is that of an empty one."""
+    if data:
+        newline = "\r\n" if b"\r\n" in data else "\n"
+    made = f"{name}={_in_env(value)}"
+    return (f"{newline}{made}" if data and not data.endswith(b"\n") else f"{made}{newline}").encode()
+
+
+_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+_CODES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _in_env(value: str) -> str:
+    """A value as it stands in an env file: as it is, in single quotes, or, where they cannot hold it, in double ones."""
+    if _BARE.fullmatch(value):
+        return value
+    if "\\" not in value and value.isprintable():
+        return "'" + value.replace("'", "\\'") + "'"
+    return '"' + "".join(_CODES.get(char, char) for char in value) + '"'
 
 
 def around(variable: Variable, at: int) -> list[Span]:

@@ -16,6 +16,7 @@ from runbooks.compose.model import (
     AddService,
     Operation,
     ProjectSpec,
+    ReferText,
     RemoveDependency,
     ReplaceText,
     SetCondition,
@@ -53,6 +54,11 @@ def operation_of(stack: Stack, written: Mapping[str, Any]) -> Operation:
         end = begin + len(fields["find"])
         at = fields.get("at", "origin")
         return ReplaceText(fields["service"], fields["variable"], begin, end, fields["text"], at=at)
+    if kind == "refer":
+        value = stack.services[fields["service"]].environment[fields["variable"]].value or ""
+        begin, text = value.index(fields["find"]), fields.get("text", fields["find"])
+        end = begin + len(fields["find"])
+        return ReferText(fields["service"], fields["variable"], begin, end, text, fields["name"])
     if kind == "set_health_check":
         settings = {
             key: tuple(value) if isinstance(value, list) else value for key, value in fields["settings"].items()

@@ -29,14 +29,14 @@ def test_asking_again_changes_nothing(case: Case) -> None:
     held = [
         operation for operation in case.operations if all(operation is not each.operation for each in first.refused)
     ]
-    settled = [operation for operation in held if type(operation).__name__ != "ReplaceText"]
+    settled = [operation for operation in held if type(operation).__name__ not in ("ReplaceText", "ReferText")]
     assert splice.apply(first.stack, settled).edits == ()
 
 
 def test_taking_the_splices_back_gives_the_bytes_before(case: Case) -> None:
     applied = splice.apply(case.stack, case.operations)
     back = splice.undone(applied.stack.files, applied.edits, case.stack.files)
-    assert {path: back[path] for path in back} == {path: case.stack.files[path] for path in back}
+    assert back == {path: case.stack.files.get(path, b"") for path in back}
 
 
 def test_reading_the_result_anew_gives_the_stack_that_was_returned(case: Case) -> None:

@@ -14,15 +14,28 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from inventory.errors import InputError
 from lab import compose_cli
-from runbooks.compose.model import AddDependency, ReplaceText, SetCondition, SetHealthCheck, SetVariable, Stack
+from runbooks import book
+from runbooks.compose import project
+from runbooks.compose.model import (
+    AddDependency,
+    ProjectSpec,
+    ReplaceText,
+    SetCondition,
+    SetHealthCheck,
+    SetVariable,
+    Stack,
+)
 from runbooks.compose.units import seconds
+from runbooks.model import NO_FACTS
 from runbooks.survey_files import file_stack
 from tests.runbooks.compose import invariants
 from tests.runbooks.compose.generated import projects
-from tests.runbooks.compose.test_corpus import REAL, SMALL, name
+from tests.runbooks.compose.test_corpus import REAL, ROOT, SMALL, name
+from tests.runbooks.steps.material import settings as step_settings
 
 FULL = bool(os.environ.get("RUNBOOK_EXHAUSTIVE"))
 SAMPLE = [*SMALL, *REAL] if FULL else [*SMALL, *REAL][::12]
+EXAMPLE = ROOT / "examples" / "reconciliation" / "docker-compose.yml"
 EXAMPLES = min(500, int(os.environ.get("RUNBOOK_EXAMPLES", "100")) // 10)
 
 
@@ -106,3 +119,28 @@ def test_compose_renders_a_generated_stack_as_before_but_for_the_plan(
     stack = file_stack([folder / path for path in files if path.endswith("compose.yml")])
     # Compose refuses an edge to a service whose profile is off.
     assume(differs_only_as_planned(stack, tmp_path_factory.mktemp("rendered")))
+
+
+PASSWORDS = ("plain-1", "a b  c", "se#cr et # x", "$dollar$$", "it's", 'quo"te', "back\\slash", "\\'\"$#", "${NOT}", "é—🐘", "=a=b", "trailing\\", "%24{x}", "a:b@c/d", "`x`!", "'", '""')  # fmt: skip
+
+
+@pytest.mark.parametrize("env", [None, b"A=1", b"A='1'\r\n"], ids=["no env file", "no last newline", "CRLF"])
+def test_passwords_and_hosts_in_the_env_file_are_the_same_to_compose(tmp_path: Path, env: bytes | None) -> None:
+    lines = [f"      SECRET_{number}: '{word.replace('$', '$$').replace(chr(39), chr(39) * 2)}{'x' * 4}'" for number, word in enumerate(PASSWORDS)]  # fmt: skip
+    more = "      URL: postgres://app:p$$w@db:5432/x\n    healthcheck: {test: ['CMD', 'x', '$$SECRET_0']}\n  db: {image: y}\n"
+    text = "\n".join(["services:", "  web:", "    image: x", "    environment:", *lines, more])
+    files = {"/srv/app/compose.yml": text.encode(), **({"/srv/app/.env": env} if env else {})}
+    stack = project.load(ProjectSpec("/srv/app", "app", ("compose.yml",)), files, frozenset({"/srv/app/.env"}))
+    made = book.STEPS["discovery_variables"].change(stack, NO_FACTS, step_settings("discovery_variables"))
+    assert len(made.operations) == len(PASSWORDS) + 2
+    before, after = rendered(stack, tmp_path / "before"), rendered(made.stack, tmp_path / "after")
+    assert before is not None
+    assert json.loads(json.dumps(after).replace(f"{tmp_path}/after", f"{tmp_path}/before")) == before
+
+
+def test_the_example_is_the_same_to_compose_with_its_hosts_in_the_env_file(tmp_path: Path) -> None:
+    stack = file_stack([EXAMPLE])
+    made = book.STEPS["discovery_variables"].change(stack, NO_FACTS, step_settings("discovery_variables"))
+    before, after = rendered(stack, tmp_path / "before"), rendered(made.stack, tmp_path / "after")
+    assert before is not None
+    assert json.loads(json.dumps(after).replace(f"{tmp_path}/after", f"{tmp_path}/before")) == before
