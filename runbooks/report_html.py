@@ -26,9 +26,13 @@ WORDS = {"pass": "passed", "fail": "failed", "inconclusive": "is inconclusive"}
 
 @dataclass(frozen=True)
 class Chart:
-    """A curve, drawn: paths in the chart's units, its target as a band from `top` down, and what its axis says."""
+    """A curve, drawn: paths in the chart's units, its target as a band from `top` down, and what its axis says.
+
+    `held`: from the last point on, where what was measured goes on until something is started anew.
+    """
 
     line: str
+    held: str
     area: str
     dots: tuple[tuple[float, float, str, str], ...]
     top: float
@@ -51,7 +55,7 @@ def page(report: Report, overrides: screen_soak.Overrides, mask: Mask, *, made: 
     content = {
         "verdict": WORDS[found.outcome] if soak.outcome or found.outcome == "fail" else "is running",
         "outcome": found.outcome, "environment": soak.environment, "reason": found.reason, "still": _still(found),
-        "facts": _facts(found, made or datetime.now(UTC)), "overrides": [{"run": run, "reason": reason} for run, reason in overrides],
+        "facts": _facts(found), "identity": _identity(found, made or datetime.now(UTC)), "overrides": [{"run": run, "reason": reason} for run, reason in overrides],
         "metrics": [_metric(curve, report) for curve in report.curves],
         "lanes": _lanes(report), "marks": _marks(report.begin, report.end, soak.begin), "soak_marks": _marks(0.0, report.end, soak.begin),
         "hosts": _hosts(found), "incidents": _incidents(found), "more_incidents": max(0, len(found.incidents) - LISTED),
@@ -66,7 +70,7 @@ LISTED = 100
 def _still(found: Assessment) -> str:
     if found.soak.outcome:
         return ""
-    return f"It runs until {moment(found.soak.end)}, and could pass {screen_soak.duration(found.still_s)} from now."
+    return f"It runs until {moment(found.soak.end)}{screen_soak.outlook(found)}."
 
 
 def _confidence(found: Assessment) -> str:
@@ -83,16 +87,24 @@ def _confidence(found: Assessment) -> str:
     )
 
 
-def _facts(found: Assessment, made: datetime) -> list[tuple[str, str]]:
+def _facts(found: Assessment) -> list[tuple[str, str]]:
+    """What a reader wants to know at once."""
     soak = found.soak
     hosts = {row.series.host for row in found.probes}
     return [
-        ("watched", f"{moment(soak.begin)} to {moment(soak.ended_at or soak.end)}"),
-        ("change", f"run {soak.run}, phase {soak.phase}" if soak.run else "none that was made from here"),
-        ("promotion key", soak.promotion_key[:12] or "-"),
+        ("watched from", moment(soak.begin)), ("to", moment(soak.ended_at or soak.end)),
+        ("change", f"phase {soak.phase}" if soak.run else "none that was made from here"),
         ("asked", f"{len(found.probes)} probes on {len(hosts)} host(s), each {soak.every_s:g} s"),
         ("ticks", f"{found.made} of {found.expected}, coverage {percent(found.coverage)}"),
-        ("incidents", str(len(found.incidents))), ("started by", soak.who), ("soak", soak.id),
+        ("incidents", str(len(found.incidents))),
+    ]  # fmt: skip
+
+
+def _identity(found: Assessment, made: datetime) -> list[tuple[str, str]]:
+    """By what this soak and its change can be found again."""
+    soak = found.soak
+    return [
+        ("run", soak.run or "-"), ("promotion key", soak.promotion_key[:12] or "-"), ("soak", soak.id), ("started by", soak.who),
         ("this page", f"made {made.astimezone(UTC):%Y-%m-%d %H:%M} UTC"),
     ]  # fmt: skip
 
@@ -108,13 +120,18 @@ def _metric(curve: Curve, report: Report) -> dict[str, Any]:
 
 
 def _value(metric: Metric) -> str:
-    """A metric's value; a share that is not 100 % is never told as that."""
+    """A metric's value, rounded as its words are; a share that is not 100 % is never told as that."""
     value = metric.value or 0.0
-    return percent(value / 100).removesuffix(" %") if metric.name == "health" else _number(value)
+    if metric.name == "health":
+        return percent(value / 100).removesuffix(" %")
+    return f"{value:.0f}" if metric.unit == "%" else _number(value)
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) < 100 and value != int(value) else f"{value:.0f}"
+    """As many digits as a reader compares."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
 def _chart(curve: Curve, length: float) -> Chart:
@@ -140,8 +157,10 @@ def _chart(curve: Curve, length: float) -> Chart:
         (x(span.at), y(span.mid), f"{_number(span.mid)}{unit}", "out" if span in outside else "in")
         for span in (spans if len(spans) < FEW else outside)[:400]
     )
+    last = spans[-1]
+    held = f"M{x(last.at)},{y(last.mid)} H{WIDTH:g}" if metric.name == "startup" else ""
     return Chart(
-        line, f"M{' L'.join([*upper, *lower])} Z", dots, band_high, max(0.5, band_low - band_high), f"{_number(high)}{unit}",
+        line, held, f"M{' L'.join([*upper, *lower])} Z", dots, band_high, max(0.5, band_low - band_high), f"{_number(high)}{unit}",
         f"{_number(low)}{unit}", f"{metric.title} over time, target {metric.target}: {metric.said}",
     )  # fmt: skip
 

@@ -77,9 +77,14 @@ def verdict(found: Assessment) -> Iterator[RenderableType]:
     )
     yield Text.assemble((f"{soak.environment}: {word}", STYLES[found.outcome]), f"  {found.reason}")
     if not soak.outcome:
-        yield f"  until {moment(soak.end)}; it could pass {duration(found.still_s)} from now"
+        yield f"  it runs until {moment(soak.end)}{outlook(found)}"
     elif found.outcome == "inconclusive" and found.still_s:
         yield f"  {duration(found.still_s)} more would have been needed"
+
+
+def outlook(found: Assessment) -> str:
+    """What a running soak can still come to: the end of a sentence. One that is shown to fail seldom gets better."""
+    return "" if found.outcome == "fail" else f", and could pass {duration(found.still_s)} from now"
 
 
 def status(found: Assessment) -> Iterator[RenderableType]:
