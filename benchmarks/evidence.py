@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,23 +49,48 @@ def bench(out: Output) -> int:
         made_s = time.perf_counter() - begin
         store.close()
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
-        terminal_s, html_s = (asked_s(folder, *words) for words in ((), ("--html", f"{folder}/report.html")))
+        terminal, html = (best(folder, *words) for words in ((), ("--html", f"{folder}/report.html")))
         out.show(
             f"{samples:,} samples of {HOSTS} hosts x {PROBES} probes in {DAYS} days: {size / 1e6:.0f} MB (made in {made_s:.0f} s)",
-            f"soak.report, the whole command: {terminal_s:.2f} s; with --html: {html_s:.2f} s",
+            f"soak.report, the whole command, the best of {TRIES}: {terminal.clock_s:.2f} s, {terminal.processor_s:.2f} s of a processor; "
+            f"with --html: {html.clock_s:.2f} s, {html.processor_s:.2f} s of a processor",
         )
-        out.document({"samples": samples, "bytes": size, "report_s": terminal_s, "html_s": html_s})
+        out.document({
+            "samples": samples, "bytes": size, "report_s": terminal.clock_s, "report_processor_s": terminal.processor_s,
+            "html_s": html.clock_s, "html_processor_s": html.processor_s,
+        })  # fmt: skip
     return 0
 
 
-def asked_s(folder: str, *words: str) -> float:
-    """Seconds of `soak.report`, from typing it to its end."""
+@dataclass(frozen=True)
+class Took:
+    """Seconds by the clock, and of processors: those say the same on a machine that others keep busy."""
+
+    clock_s: float
+    processor_s: float
+
+
+TRIES = 3
+
+
+def best(folder: str, *words: str) -> Took:
+    """The quickest of a few."""
+    return min((asked(folder, *words) for _ in range(TRIES)), key=lambda took: took.processor_s)
+
+
+def asked(folder: str, *words: str) -> Took:
+    """What `soak.report` takes, from typing it to its end."""
     argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "soak.report", *words]
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), _processors_s()
     subprocess.run(
         argv, env=dict(os.environ) | {"RUNBOOK_STATE": folder}, stdout=subprocess.DEVNULL, check=False, timeout=600
     )
-    return time.perf_counter() - begin
+    return Took(time.perf_counter() - begin, _processors_s() - before)
+
+
+def _processors_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def fill(store: Store) -> int:

@@ -1,4 +1,4 @@
-"""Watching: what a screen says, what a log says, on a real pseudo-terminal and over a real SSH server that dies and returns."""
+"""Watching for real: on a pseudo-terminal, into a log, as JSON, and over a real SSH server that dies and returns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from checks.model import Probe, Sample
-from inventory.secrets import Mask
-from runbooks import screen_watch
-from runbooks.watch_model import Board
 from tests.inventory.conftest import serve as serve
 from tests.inventory.conftest import server_keys as server_keys
 from tests.runbooks.fakes import fake_docker
@@ -31,92 +24,6 @@ from tests.runbooks.fakes import fake_docker
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGIN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-PROBES = (
-    Probe("container", "container:db", "db"),
-    Probe("postgres", "query:db", "db"),
-    Probe("container", "container:web", "web"),
-)
-
-
-def samples(db=True, web=True, latency_s=0.012, detail="connection refused"):
-    return [
-        Sample("container:db", "a", "", True), Sample("query:db", "a", "", db, latency_s, 45.0, "" if db else detail),
-        Sample("container:web", "a", "", web, detail="" if web else "unhealthy"),
-    ]  # fmt: skip
-
-
-def board(*rounds, hosts=("staging-1",), mask=None):
-    """A board after rounds, five seconds apart, and the time of the last."""
-    made, at = Board("staging", hosts, BEGIN, mask or Mask()), BEGIN
-    for found in rounds:
-        for host in hosts:
-            made.seen(host, PROBES, found, at)
-        at += timedelta(seconds=5)
-    return made, at - timedelta(seconds=5)
-
-
-def drawn(made, now, width=140, height=40, color=False, **more):
-    out = StringIO()
-    console = Console(file=out, width=width, height=height, force_terminal=color, no_color=not color, highlight=False)
-    console.print(screen_watch.view(made, now, width, height, 5.0, **more))
-    return out.getvalue()
-
-
-def test_a_screen_says_how_each_service_is_since_when_and_what_turned():
-    made, now = board(samples(), samples(), samples(db=False), samples(db=False))
-    shown = drawn(made, now)
-    assert "staging  2026-11-24 12:00:15 UTC  2 services on 1 host(s): 1 healthy, 1 unhealthy" in shown
-    (db,) = [line for line in shown.splitlines() if " db " in line and "●" not in line and "->" not in line]
-    assert re.search(r"staging-1 +db +✗ unhealthy +5 s +12 ms +██✗✗ +connection refused", db)
-    (web,) = [line for line in shown.splitlines() if " web " in line]
-    assert re.search(r"web +● healthy +15 s +▁▁▁▁", web)
-    assert "12:00:10  staging-1 db  healthy -> unhealthy  connection refused" in shown
-
-
-def test_without_colour_and_on_a_narrow_terminal_every_status_still_shows():
-    made, now = board(samples(), samples(web=False))
-    for width in (40, 60, 80, 200):
-        shown = drawn(made, now, width)
-        assert "\x1b" not in shown and "✗" in shown and "●" in shown
-        assert max(map(len, shown.splitlines())) <= width
-
-
-def test_a_fresh_turn_is_highlighted_and_an_old_one_is_not():
-    made, now = board(samples(), samples(web=False))
-    assert "\x1b[1;7;31m" in drawn(made, now, color=True)  # bold, reversed, red
-    assert "\x1b[1;7;31m" not in drawn(made, now + timedelta(minutes=2), color=True)
-
-
-def test_where_rows_do_not_fit_what_is_not_healthy_stays():
-    names = [f"host-{number:02}" for number in range(30)]
-    made, now = board(samples(), hosts=names)
-    made.seen("host-29", PROBES, samples(db=False), now)
-    shown = drawn(made, now + timedelta(seconds=40), height=20)
-    assert len(shown.splitlines()) <= 20
-    assert "host-29" in shown and "✗ unhealthy" in shown and re.search(r"and \d+ more that are healthy", shown)
-    bad = drawn(made, now + timedelta(seconds=40), only_bad=True)
-    assert "✗ unhealthy" in bad and "host-03" not in bad and "and 59 more" in bad
-
-
-def test_a_host_that_is_silent_is_shown_and_its_services_are_not_known():
-    made, now = board(samples(), samples(), hosts=("a", "b"))
-    made.lost("b", "the link was lost", now)
-    shown = drawn(made, now)
-    assert "no answer from b" in shown and shown.count("? unknown") == 2 and "the host does not answer" in shown
-    assert screen_watch.plain(made.turns[-1]) == "2026-11-24T12:00:05Z  b  healthy -> no answer: the link was lost"
-    made.seen("b", PROBES, samples(), now + timedelta(seconds=5))
-    assert "no answer from" not in drawn(made, now)
-
-
-def test_what_a_service_says_goes_through_the_mask():
-    mask = Mask()
-    mask.add("hunter22-very-secret")
-    made, now = board(samples(), samples(db=False, detail="password hunter22-very-secret is wrong"), mask=mask)
-    made.lost("staging-1", "login with hunter22-very-secret failed", now)
-    assert "hunter22" not in drawn(made, now) + json.dumps(made.documents()) + screen_watch.plain(made.turns[-1])
-
-
 DRIVER = """
 import json, sys
 from pathlib import Path
