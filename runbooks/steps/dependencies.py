@@ -45,7 +45,8 @@ def of(stack: Stack, each: Asked) -> Dependency:
     if asked.REDIS.fullmatch(images.repository(each.service.image)):
         return Dependency(each, port, False)
     # A service may be checked at one port and serve at another: the port that others name is what counts.
-    return Dependency(each, _named_port(stack, each.service) or port, True)
+    named = _named_port(stack, each.service)
+    return Dependency(each, named or port, named is not None)
 
 
 def _named_port(stack: Stack, service: Service) -> int | None:
@@ -93,6 +94,6 @@ def _named(service: Service, variable: Variable, dependency: Dependency, front: 
         text = f"{front}:{listen}" if match["port"] or listen != USUAL["http" if http else "redis"] else front
         end = match.end("port") if match["port"] else match.end("host")
         yield Pointer(service.name, variable.name, match.start("host"), end, text, None)
-    elif value in names and _HOST.search(variable.name) and asked.REDIS.fullmatch(images.repository(dependency.asked.service.image)):  # fmt: skip
+    elif value in names and _HOST.search(variable.name) and not dependency.http:
         problem = "" if listen == dependency.port else f"its port would have to become {listen}: change it by hand"
         yield Pointer(service.name, variable.name, 0, len(value), front, None, problem)
