@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import TYPE_CHECKING
 
 from runbooks.watch_model import Board, Mark, Status, Turn, Watched
@@ -35,16 +36,18 @@ def view(
 
     with board.lock:
         turns = list(board.turns)[-TOLD:]
+        # Of a host that does not answer nothing else is known: one row says so.
         rows = [
             (host, its.own, service)
             for host, its in board.hosts.items()
-            for service in (its.services.values() or (None,))
+            for service in ((its.services.values() if its.own.status != "no answer" else ()) or (None,))
         ]
-        room = max(3, height - len(turns) - 6)
+        head = headline(board, now)
+        room = max(3, height - len(turns) - 5 - ceil(head.cell_len / width))
         shown, left = chosen(rows, now, room, only_bad=only_bad)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False, expand=True, header_style="dim")
         for title, ratio in (("host", 2), ("service", 2), ("status", 2), ("since", 1), ("answer", 1)):
-            table.add_column(title, ratio=ratio, no_wrap=True, overflow="ellipsis")
+            table.add_column(title, ratio=ratio, no_wrap=True, overflow="ellipsis", min_width=len(title))
         if width >= WIDE:
             table.add_column(f"the last {HISTORY} rounds", width=HISTORY, no_wrap=True)
         table.add_column("", ratio=3, no_wrap=True, overflow="ellipsis")
@@ -54,7 +57,7 @@ def view(
             fresh = (now - what.since).total_seconds() < FRESH_S and turned(what)
             cells = [
                 Text("" if host == before else host, "bold" if own.status != "no answer" else STYLES["no answer"]),
-                Text(what.name, "bold" if fresh else ""),
+                Text(what.name or known(board, host), "bold" if fresh else ""),
                 Text(f"{SIGNS[what.status]} {what.status}", STYLES[what.status] + (" reverse" if fresh else "")),
                 Text(ago(now, what.since), "bold" if fresh else "dim"),
                 Text(latency(what), "dim"),
@@ -65,7 +68,7 @@ def view(
                 *cells, Text(own.why if service is None else what.why or what.figures, "" if what.why else "dim")
             )
             before = host
-        parts: list[RenderableType] = [headline(board, now), Text(""), table]
+        parts: list[RenderableType] = [head, Text(""), table]
         if left:
             parts.append(Text(f"and {left} more {'that are healthy' if only_bad or left else ''}", "dim"))
         parts.append(Text(""))
@@ -94,6 +97,12 @@ def chosen(rows: Sequence[Row], now: datetime, room: int, *, only_bad: bool) -> 
     return wanted, len(rows) - len(wanted)
 
 
+def known(board: Board, host: str) -> str:
+    """What stands for a host's services where it is told as a whole; the caller holds the board's lock."""
+    count = len(board.hosts[host].services)
+    return f"all {count}" if count else ""
+
+
 def turned(what: Watched) -> bool:
     """Whether a status is another one than at the first round, or was in between."""
     return len({mark.status for mark in what.marks}) > 1 or what.status == "no answer"
@@ -120,10 +129,12 @@ def headline(board: Board, now: datetime) -> Text:
 def turn_text(turn: Turn) -> Text:
     from rich.text import Text
 
-    return Text.assemble(
+    text = Text.assemble(
         (f"{turn.at.astimezone(UTC):%H:%M:%S}  ", "dim"), f"{turn.host} {turn.service}".strip(), "  ",
         (turn.before, STYLES[turn.before]), " -> ", (turn.after, STYLES[turn.after]), (f"  {turn.why}" if turn.why else "", "dim"),
     )  # fmt: skip
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def plain(turn: Turn) -> str:
