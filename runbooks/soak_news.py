@@ -28,6 +28,13 @@ def tell(store: Store, soak: Soak, mask: Mask, warn: Callable[[str], None]) -> N
             news(event(soaking.assessed(store, soak)))
 
 
+def end_all(store: Store, environment: str, why: str, mask: Mask, warn: Callable[[str], None]) -> None:
+    """Ends the running soaks of an environment because other things run there now; says so, and tells of each."""
+    for soak in soaking.stop_all(store, environment, why):
+        warn(f"{soak.id} was ended: {soak.reason}")
+        tell(store, soak, mask, warn)
+
+
 def event(found: Assessment) -> events.SoakEnded:
     """The verdict, with the metrics and what stood out."""
     soak = found.soak

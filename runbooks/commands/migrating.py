@@ -25,6 +25,7 @@ from runbooks import (
     screen,
     screen_soak,
     session,
+    soak_news,
     soaking,
 )
 from runbooks import plan as plans
@@ -181,8 +182,7 @@ def watched_from_now_on(out: Output, opened: Session, folder: Path | None, code:
     environment = opened.inventory.environment
     store = Store()
     try:
-        for soak in soaking.stop_all(store, environment, f"run {opened.run} changed {environment}"):
-            out.warn(f"{soak.id} was ended: {soak.reason}")
+        soak_news.end_all(store, environment, f"run {opened.run} changed {environment}", out.mask, out.warn)
         if code == 0 and promotion.watches(opened.inventory):
             begun = soak_starting.begin(store, opened, promotion.length(opened.inventory), folder)
             if begun:

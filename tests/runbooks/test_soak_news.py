@@ -10,7 +10,7 @@ from checks.evidence import Soaks, Store
 from checks.model import Probe
 from checks.soak import Soak
 from inventory.secrets import Mask
-from runbooks import exposition, soaking
+from runbooks import exposition, soak_news, soaking
 from runbooks.commands import soaking as commands
 from runbooks.output import Output
 from tests.runbooks.receiver import Web
@@ -85,3 +85,15 @@ def test_a_soak_that_is_stopped_before_its_end_is_told_of_too(store, tmp_path, w
     assert (document["kind"], document["outcome"]) == ("soak", Soaks(store).get("s-1").outcome)
     assert commands.status(Output()) == 0
     assert len(web.got) == 1, "and not again by who looks at it later"
+
+
+def test_a_soak_that_another_run_ends_is_said_there_and_told_of(store, tmp_path, web):
+    begun(store, tmp_path, web, ago=30)
+    said = []
+    soak_news.end_all(store, "shop", "rollback r-9 changed shop", Mask(), said.append)
+    ended = Soaks(store).get("s-1")
+    assert ended.state == "stopped" and said == [f"s-1 was ended: {ended.reason}"]
+    ((_, _, document),) = web.got
+    assert (document["kind"], document["outcome"]) == ("soak", ended.outcome)
+    soak_news.end_all(store, "shop", "run r-10 changed shop", Mask(), said.append)
+    assert len(said) == len(web.got) == 1
