@@ -19,6 +19,7 @@ from runbooks import applying
 from runbooks.compose.model import Stack
 from runbooks.model import Change, Facts, Question, Risk
 from runbooks.steps import (
+    autoscaling,
     circuit_breakers,
     conditions,
     discovery_variables,
@@ -42,6 +43,7 @@ class StepKind(Protocol):
 
 
 STEPS: Mapping[str, StepKind] = {
+    "autoscaling": autoscaling,  # type: ignore[dict-item]
     "circuit_breakers": circuit_breakers,  # type: ignore[dict-item]
     "conditions": conditions,  # type: ignore[dict-item]
     "discovery_variables": discovery_variables,  # type: ignore[dict-item]

@@ -19,6 +19,7 @@ from runbooks.compose.model import (
     Operation,
     ReferText,
     RemoveDependency,
+    RemoveSetting,
     ReplaceText,
     Service,
     SetCondition,
@@ -103,6 +104,8 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
             environment.of(service)[operation.name] = operation.value
         elif isinstance(operation, SetSetting):
             rest[service] = _set(rest[service], operation.path, resolved(operation.value, lookup))
+        elif isinstance(operation, RemoveSetting):
+            rest[service] = {key: child for key, child in rest[service].items() if key != operation.key}
         elif isinstance(operation, AddService):
             value = resolved(operation.definition, lookup)
             edges.add(service, _edges(value.get("depends_on")))

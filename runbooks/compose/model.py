@@ -265,6 +265,15 @@ class SetSetting:
 
 
 @dataclass(frozen=True)
+class RemoveSetting:
+    """Takes a key out of a service, with all below it: `container_name`. One that another place brings is refused."""
+
+    service: str
+    key: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class AddService:
     """Adds a whole service after the others. `definition` is plain data, texts as a Compose file has them."""
 
@@ -297,6 +306,7 @@ Operation = (
     | ReplaceText
     | ReferText
     | SetSetting
+    | RemoveSetting
     | AddService
     | AddResource
 )

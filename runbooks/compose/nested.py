@@ -12,8 +12,8 @@ from runbooks.compose.assemble import Own
 from runbooks.compose.desk import Blocked, Desk, raw_entries, write_section
 from runbooks.compose.intent import Meaning, resolved
 from runbooks.compose.layout import Cut, Form, Value
-from runbooks.compose.model import SetSetting
-from runbooks.compose.nodes import Document, alias_range, end, is_alias
+from runbooks.compose.model import RemoveSetting, SetSetting
+from runbooks.compose.nodes import Document, alias_range, end, entries, entry_end, is_alias, start
 from runbooks.compose.tree import Item
 
 _Tree = dict[str, Any]
@@ -26,9 +26,12 @@ class SettingPlanner:
     def __init__(self, desk: Desk, before: Meaning) -> None:
         self.desk, self.before = desk, before
 
-    def plan(self, operations: Mapping[int, SetSetting]) -> None:
+    def plan(self, operations: Mapping[int, SetSetting | RemoveSetting]) -> None:
         groups: dict[tuple[str, str, int], dict[int, SetSetting]] = {}
         for number, operation in operations.items():
+            if isinstance(operation, RemoveSetting):
+                self._remove(operation, number)
+                continue
             if self._holds(operation):
                 continue
             place = self._place(operation, number)
@@ -41,6 +44,18 @@ class SettingPlanner:
                 self._write(service, section, place, tree, tuple(found))
             except Blocked as blocked:
                 self.desk.block(found, blocked)
+
+    def _remove(self, operation: RemoveSetting, number: int) -> None:
+        """Takes the key out of each place where the service itself has it; others may bring it all the same."""
+        for own in self.desk.assembly.owns[operation.service]:
+            node, document = own.item.node, own.item.source.document
+            if not isinstance(node, MappingNode) or is_alias(own.key.node, node):
+                continue
+            found = entries(node)
+            areas = [(start(key), entry_end(document, key, value)) for key, value in found]
+            for at, (key, _) in enumerate(found):
+                if key.value == operation.key:
+                    self.desk.put(document, [_gone(document, node, areas, at)], [number])
 
     def _holds(self, operation: SetSetting) -> bool:
         found: Any = self.before.rest[operation.service]
@@ -69,6 +84,15 @@ class SettingPlanner:
         shape = _form(document, own)
         value = tree.get("", tree)
         self.desk.put(document, _entry(document, own.item, section, value, shape), numbers)
+
+
+def _gone(document: Document, node: MappingNode, areas: list[tuple[int, int]], at: int) -> Cut:
+    begin, stop = areas[at]
+    if not node.flow_style:
+        return layout.remove_lines(document, begin, stop)
+    if at + 1 < len(areas):
+        return Cut(begin, areas[at + 1][0], "")
+    return Cut(areas[at - 1][1] if at else begin, stop, "")
 
 
 def _put(tree: _Tree, path: tuple[str, ...], value: Any) -> None:

@@ -32,6 +32,7 @@ from runbooks.compose.model import (
     Place,
     ReferText,
     RemoveDependency,
+    RemoveSetting,
     ReplaceText,
     Service,
     SetCondition,
@@ -162,7 +163,7 @@ class _Work:
         EdgePlanner(desk, self.before).plan(_of(live, SetCondition | AddDependency | RemoveDependency))
         HealthPlanner(desk, self.before).plan(_of(live, SetHealthCheck))
         VariablePlanner(desk, self.before).plan(_of(live, SetVariable | ReplaceText | ReferText))
-        SettingPlanner(desk, self.before).plan(_of(live, SetSetting))
+        SettingPlanner(desk, self.before).plan(_of(live, SetSetting | RemoveSetting))
         AdditionPlanner(desk, self.before).plan(_of(live, AddService | AddResource))
         planned = tuple(desk.planned)
         if desk.blocked:

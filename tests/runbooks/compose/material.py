@@ -18,6 +18,7 @@ from runbooks.compose.model import (
     ProjectSpec,
     ReferText,
     RemoveDependency,
+    RemoveSetting,
     ReplaceText,
     SetCondition,
     SetHealthCheck,
@@ -33,6 +34,7 @@ KINDS: dict[str, Any] = {
     "remove_dependency": RemoveDependency,
     "set_health_check": SetHealthCheck,
     "set_variable": SetVariable,
+    "remove_setting": RemoveSetting,
     "add_service": AddService,
     "add_resource": AddResource,
 }
