@@ -32,17 +32,17 @@ def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] 
 
 @task(iterable=["step", "tags"], auto_shortflags=False, help=about(
     "phase", "env", "inventory", "plan", "limit", "step", "tags", "serial", "check", "diff", "yes", "accept-risk",
-    "override", "resume", "forks", "json"))  # fmt: skip
+    "accept-drift", "override", "resume", "forks", "json"))  # fmt: skip
 def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = "", plan: str = "", limit: str = "",
             step: Iterable[str] | None = None, tags: Iterable[str] | None = None, serial: str = "", check: bool = False, diff: bool = False,
-            yes: bool = False, accept_risk: str = "medium", override: str = "", resume: bool = False,
+            yes: bool = False, accept_risk: str = "medium", accept_drift: bool = False, override: str = "", resume: bool = False,
             forks: str = "", json: bool = False) -> None:  # fmt: skip
     """Carry a phase out on an environment: each step proven, gated, and undone where its gate fails."""
     from runbooks.commands import migrating
     from runbooks.commands.choice import Choice
 
     choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
-    how = migrating.How(serial, check, diff, accept_risk, plan, resume, override.strip(), forks)
+    how = migrating.How(serial, check, diff, accept_risk, plan, resume, override.strip(), forks, accept_drift)
     finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes)
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from inventory import hooks, receivers, windows
+from inventory import backups, hooks, receivers, windows
 from inventory.errors import InputError
 from inventory.text import DEPTH
 
@@ -31,16 +31,19 @@ OWN: Mapping[str, tuple[str, str]] = {
     "requires_soak": ("mapping", "the soak that must have passed elsewhere: environment, hours"),
     "windows": ("list", "maintenance windows: when hosts may be changed"),
     "freezes": ("list", "times in which nothing is changed"),
+    "backups": ("list", "backups of what holds data, and how old the newest may be: path, within"),
+    "preflight_warn": ("list", "checks before a run that only warn here"),
     "notify": ("list", "who is told of failing gates, rollbacks and soaks"),
 }
 """name -> (type, what it is for). Steps may declare more."""
 
-LISTS_OF_MAPPINGS = ("windows", "freezes", "notify")
+LISTS_OF_MAPPINGS = ("windows", "freezes", "notify", "backups")
 CHECKS: Mapping[str, Callable[[Any, str, int | None], object]] = {
     "windows": windows.windows,
     "freezes": windows.freezes,
     "hooks": hooks.parse,
     "notify": receivers.parse,
+    "backups": backups.parse,
 }
 """name -> what reads it, and raises InputError for what is wrong inside it."""
 PATHS = ("project_dir", "state_dir", "compose_files", "env_files")

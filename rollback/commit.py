@@ -21,6 +21,7 @@ SHARED = "/var/lib/compose-runbook"
 STALE_S = 120
 """Seconds without a heartbeat after which a lock is called stale: twelve that the runner sends every 10 s."""
 DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
+AHEAD = ("prepare", "recover", "snapshots")
 _WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
 _OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")
 _MAKE = '[ -d "$1" ] || { mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }; }'
@@ -61,17 +62,17 @@ class HostWriter:
         self.prepared, self.skew_s, self.free_kib = False, 0.0, 0
 
     def opening(self) -> list[Call]:
-        """What `prepare` and `recover` ask, to go ahead of another exchange; its replies are for `heard`."""
+        """What `prepare`, `recover` and `snapshots` ask, to go ahead of another exchange; its replies are for `heard`."""
         if self.link.host.become:
             return []  # the state folder may have to be made first
-        return [self._as_call("prepare"), self._as_call("recover")]
+        return [self._as_call(verb) for verb in AHEAD]
 
     def heard(self, replies: Sequence[Reply]) -> bool:
-        """Lets `prepare` and `recover` use these replies instead of asking. False where they say that files may have
-        changed after them, or anything but that all is well: then both ask anew."""
-        well = len(replies) == 2 and all(reply.exit == DONE for reply in replies)
+        """Lets `prepare`, `recover` and `snapshots` use these replies once instead of asking. False where they say that files
+        may have changed after them, or anything but that all is well: then they ask anew."""
+        well = len(replies) == len(AHEAD) and all(reply.exit == DONE for reply in replies)
         if well:
-            self._heard = dict(zip(("prepare", "recover"), replies, strict=True))
+            self._heard = dict(zip(AHEAD, replies, strict=True))
         return well and replies[1].text.split() == ["whole"]
 
     def prepare(self) -> Prepared:
@@ -322,6 +323,8 @@ class HostWriter:
         """One exchange: what was put off, then this. Raises Locked when the lock that was to be taken is another's."""
         if verb in self._heard:
             return self._heard.pop(verb)
+        if verb in ("commit", "recover", "prune", "abandon"):
+            self._heard.pop("snapshots", None)
         last, queued = self._as_call(verb, data), []
         if verb != "renew":  # the heartbeat is of another thread, and comes when it wants
             queued, self._queued = self._queued, []

@@ -11,6 +11,7 @@ from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from rollback.model import FileState
 from runbooks import secret_text
+from runbooks.undo import applied
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,19 @@ class Drifted:
     path: str
     what: str
     patch: str = ""
+
+
+def standing(writer: HostWriter, mask: Mask) -> tuple[Drifted, ...]:
+    """What became of the files of all transactions that stand on a host."""
+    expected = {state.path: state for snapshot in applied(writer.snapshots()) for state in snapshot.after}
+    return look(writer, expected, mask)
+
+
+def refusal(found: Drifted) -> str:
+    """Why nothing is written over a change that nobody planned, with the mend."""
+    return (
+        f"{found.path} {found.what} since a run wrote it: put it back, or add --accept-drift to go on from it as it is"
+    )
 
 
 def look(writer: HostWriter, expected: Mapping[str, FileState], mask: Mask) -> tuple[Drifted, ...]:

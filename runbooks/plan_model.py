@@ -158,7 +158,7 @@ class HostPlan:
     """What a plan does on one host. `images` maps a service to the image id that runs now.
 
     `blocked` says why nothing can be carried out as things are; `warnings` are findings that do not stand in the way.
-    `live` is False for `plan --file`. `hooks` are run before and after the batch that the host is in.
+    `live` is False for `plan --file`. `grounded`: the host itself was asked what would spoil a run. `hooks` are run before and after the batch that the host is in.
     """
 
     host: str
@@ -170,6 +170,7 @@ class HostPlan:
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     live: bool = True
+    grounded: bool = False
     hooks: tuple[Hook, ...] = ()
 
     @property

@@ -60,8 +60,7 @@ def host_status(opened: Session, name: str) -> HostStatus:
     writer = opened.writer(name)
     writer.prepare()
     standing = undo.applied(writer.snapshots())
-    expected = {state.path: state for snapshot in standing for state in snapshot.after}
-    drifted = look(writer, expected, opened.mask)
+    drifted = look(writer, {state.path: state for each in standing for state in each.after}, opened.mask)
     owner = writer.owner()
     return HostStatus(
         name,

@@ -17,7 +17,6 @@ from runbooks import (
     events,
     heeding,
     interrupt,
-    preflight,
     promotion,
     propose,
     run_model,
@@ -30,13 +29,13 @@ from runbooks import (
 )
 from runbooks import plan as plans
 from runbooks.ahead import Ahead
-from runbooks.commands import options, planning, resuming, soak_starting
+from runbooks.commands import options, planning, resuming, soak_starting, standing
 from runbooks.commands.choice import Choice
 from runbooks.commands.codes import exit_code
 from runbooks.hostrun import HostRun, Left
 from runbooks.notifier import telling
 from runbooks.output import Output
-from runbooks.plan_model import HostPlan, Plan
+from runbooks.plan_model import Plan
 from runbooks.screen_run import Collector, Recorder, RunScreen
 from runbooks.session import Session
 
@@ -53,6 +52,7 @@ class How:
     resume: bool = False
     override: str = ""
     forks: str = ""
+    accept_drift: bool = False
 
 
 def migrate(out: Output, choice: Choice, how: How) -> int:
@@ -87,18 +87,18 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             if code or stop.is_set():
                 return ended(out, collector, code)
             opened.renew()
-        plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit))
+        plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit), how.accept_risk)
         if wanted is not None:
             same_as(wanted, plan)
-        plan = preflown(opened, plan)
-        out.show(*screen.plan_view(plan, out.mask, diff=how.diff))
+        plan, differing = standing.looked(opened, plan, accept_drift=how.accept_drift)
+        out.show(*screen.plan_view(plan, out.mask, diff=how.diff), *differing)
         promoted(out, opened, plan, how)
         if how.check:
             for error in opened.errors.values():
                 out.error(error)
             out.document({"run": None, "outcome": "checked", **plans.to_json(plan, out.mask)})
             return exit_code(opened.errors, list(opened.links))
-        plan = allowed(opened, plan, how.accept_risk)
+        plan = standing.allowed(opened, plan, how.accept_risk)
         if plan.changed:
             services = {restart.service for host in plan.hosts for restart in host.restarts}
             hosts = [host.host for host in plan.hosts if host.changed]
@@ -232,45 +232,6 @@ def same_as(wanted: Mapping[str, Any], plan: Plan) -> None:
     raise Refused(
         f"the world has changed since the plan was made: {where}", key="--plan", mend="plan again, and review that"
     )
-
-
-def preflown(opened: Session, plan: Plan) -> Plan:
-    """The plan, with what each host's own state says against it."""
-
-    def ground(name: str) -> preflight.Ground:
-        writer = opened.writer(name)
-        return preflight.Ground(writer.skew_s, writer.free_kib)
-
-    return replace(plan, hosts=tuple(
-        replace(host, blocked=(*host.blocked, *preflight.refusals(host, ground(host.host)))) if opened.writer(host.host).prepared else host
-        for host in plan.hosts
-    ))  # fmt: skip
-
-
-def allowed(opened: Session, plan: Plan, accepted: str) -> Plan:
-    """The plan without the hosts on which it may not be carried out; those drop out of the session with why."""
-    levels = list(screen.RISKS)
-
-    def why_not(host: HostPlan) -> Refused | None:
-        if host.changed and host.blocked:
-            more = f" (and {len(host.blocked) - 1} more)" if len(host.blocked) > 1 else ""
-            return Refused(host.blocked[0] + more, host=host.host)
-        for stage in host.stages if host.changed else ():
-            if stage.files and levels.index(stage.risk) > levels.index(accepted):
-                return Refused(
-                    f"{stage.name} has {stage.risk} risk", host=host.host, mend=f"add --accept-risk {stage.risk}"
-                )
-            for restart in stage.restarts:
-                if restart.loses and accepted != "high":
-                    return Refused(
-                        f"recreating {restart.service} would lose {', '.join(restart.loses[:3])} in its writable layer",
-                        host=host.host, mend="move that into a volume, or add --accept-risk high",
-                    )  # fmt: skip
-        return None
-
-    refused = {host.host: error for host in plan.hosts if (error := why_not(host))}
-    opened.drop(refused)
-    return replace(plan, hosts=tuple(host for host in plan.hosts if host.host not in refused))
 
 
 def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag,

@@ -28,6 +28,7 @@ ABOUT = {
     "diff": "show the changes line by line",
     "yes": "do not ask",
     "accept-risk": "the highest risk to run without a word: low, medium or high (default medium)",
+    "accept-drift": "go on from files as they are, although they were changed since a run wrote them (their bytes are kept)",
     "override": "the reason for which closed windows, freezes and missing soaks are passed over; recorded",
     "resume": "go on with the last run of this environment where it did not end well",
     "run": "the run to undo, by its id",

@@ -27,6 +27,7 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
          show_secrets: bool = False, forks: str = "") -> int:  # fmt: skip
     """Shows, prints (`--json`, `--patch`) or keeps (`--out`) a plan. Returns 0 for nothing to do, 2 for changes."""
     phase = choice.read()
+    differing: tuple[str, ...] = ()
     if bool(files) == bool(choice.environment):
         raise InputError("names neither or both of an environment and files", key="--env, --file", mend="name one")
     if files:
@@ -37,10 +38,12 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
             raise Refused(made.hosts[0].blocked[0], key="--patch")
     else:
         from runbooks import propose, session
+        from runbooks.commands import standing
 
         many = options.forks(forks)
         with session.opened(choice.environment, choice.inventory, choice.limit, out.mask, forks=many) as opened:
             made = propose.live(opened, phase, lambda _event: None)
+            made, differing = standing.looked(opened, made)
             errors, done = opened.errors, list(opened.links)
     if show_secrets:
         out.mask = type(out.mask)()
@@ -49,7 +52,7 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     elif out.as_json:
         out.document(plans.to_json(made, out.mask, show_secrets=show_secrets))
     else:
-        out.show(*screen.plan_view(made, out.mask))
+        out.show(*screen.plan_view(made, out.mask), *differing)
     for name, error in errors.items():
         error.host = error.host or name
         out.error(error)

@@ -11,7 +11,7 @@ from inventory.errors import InputError, Locked, Refused
 from inventory.secrets import Mask
 from rollback.model import Snapshot
 from runbooks import events
-from runbooks.commands import keeping
+from runbooks.commands import keeping, standing
 from runbooks.commands.looking import host_status
 from runbooks.screen_run import Recorder
 from tests.runbooks.bench import make_bench
@@ -147,3 +147,59 @@ def test_a_command_that_still_runs_is_waited_for_and_one_whose_end_nobody_heard_
     first.execute(["sh", "-c", "exit 3"], 20, about="up web")
     assert second.recover() == ("command exit 3: up web",)
     assert second.recover() == ()
+
+
+def pulled(file):
+    """What `git pull` does: another file takes the name, with the mode that git gives."""
+    fresh = file.with_name("fresh")
+    fresh.write_text(file.read_text() + "# from upstream\nAPI_TOKEN: tok-71f0c2e9d4\n")
+    fresh.chmod(0o644)
+    fresh.replace(file)
+
+
+ALL_FORMS = {**FORMS, "by git pull": (pulled, "was edited and has mode 0644, not 0640")}
+
+
+@pytest.mark.parametrize("form", ALL_FORMS)
+def test_a_migration_sees_each_form_before_its_first_write_shows_it_and_refuses(bench, form):
+    change, words = ALL_FORMS[form]
+    if change is given and os.getuid() != 0:
+        pytest.skip("only root can give a file away")
+    folder = bench.host()
+    bench.migrate(bench.plan("\n# one"))
+    change(folder / COMPOSE)
+    session = bench.session("run-2")
+    plan, shown = standing.looked(session, bench.plan("\n# two"))
+    (host,) = plan.hosts
+    assert f"{COMPOSE} {words}" in host.blocked[0]
+    assert "put it back, or add --accept-drift" in host.blocked[0]
+    assert f"{COMPOSE} {words}" in shown[0]
+    if form in ("edited", "by git pull"):
+        assert any(line.strip().startswith("+") for line in shown[1:])
+    assert "hunter22" not in " ".join(shown)
+    assert "tok-71f0c2e9d4" not in " ".join(shown)
+    left = standing.allowed(session, plan, "high")
+    assert left.hosts == ()
+    assert (session.errors["web-1"].code, type(session.errors["web-1"])) == (4, Refused)
+
+
+def test_drift_that_is_accepted_is_said_and_gone_on_from(bench):
+    folder = bench.host()
+    bench.migrate(bench.plan("\n# one"))
+    edited(folder / COMPOSE)
+    session = bench.session("run-2")
+    plan, shown = standing.looked(session, bench.plan("\n# two"), accept_drift=True)
+    assert plan.hosts[0].blocked == ()
+    assert "was edited since a run wrote it" in plan.hosts[0].warnings[0]
+    assert shown
+    assert standing.allowed(session, plan, "high") == plan
+
+
+def test_a_plan_that_changes_nothing_on_a_host_asks_nothing_of_it(bench):
+    bench.host()
+    bench.migrate(bench.plan("\n# one"))
+    session = bench.session("run-2")
+    before = session.links["web-1"].exchanges
+    nothing = replace(bench.plan(), hosts=tuple(replace(host, stages=()) for host in bench.plan().hosts))
+    assert standing.looked(session, nothing) == (nothing, ())
+    assert session.links["web-1"].exchanges == before
