@@ -27,7 +27,7 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
          "tests/runbooks/test_baseline.py", "tests/runbooks/test_plan_values.py"),
     ),
     "transaction": (
-        ("rollback/commit.py", "rollback/journal.py", "rollback/records.py", "rollback/model.py", "rollback/vault.py"),
+        ("rollback/commit.py", "rollback/door.py", "rollback/locking.py", "rollback/running.py", "rollback/journal.py", "rollback/records.py", "rollback/model.py", "rollback/vault.py"),
         ("tests/rollback",),
     ),
     "gate": (

@@ -99,9 +99,9 @@ def _told(out: int, number: int, failed: str, begin: float) -> None:
 def _run(session: pytest.Session, items: list[pytest.Item], heard: int) -> None:
     """In the fork: the tests until one fails; never returns."""
     from lab.proof.shell import ShellLink
-    from rollback import commit
+    from rollback import door
 
-    commit.program.cache_clear()
+    door.program.cache_clear()
     plain = ShellLink.run
 
     def bounded(self: Any, program: str, *args: str, timeout_s: float = CALL_S, **more: Any) -> Any:

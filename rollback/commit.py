@@ -1,36 +1,25 @@
-"""Writing to a host: the one door. Each method is one exchange that runs the constant program `host.sh`."""
+"""Writing to a host: the one way. Each method is one exchange that runs the constant program `host.sh`."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
-from inventory.errors import Drift, HostFailed, InputError, Locked, Refused, RunbookError
-from inventory.link import Call, Link, Reply
+from inventory.errors import Drift, HostFailed, InputError, Refused
+from inventory.link import Call, Reply
 from inventory.replies import count
 from rollback import journal as chain
 from rollback import records
-from rollback.model import Event, FileState, FileWrite, Owner, Snapshot, Transaction, sha256
+from rollback.door import DONE, NO_STATE, SHARED, STALE_S, program
+from rollback.locking import Locking
+from rollback.model import Event, FileState, FileWrite, Snapshot, Transaction, sha256
+from rollback.running import Running
 
-SHARED = "/var/lib/compose-runbook"
-STALE_S = 120
-"""Seconds without a heartbeat after which a lock is called stale: twelve that the runner sends every 10 s."""
-DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
+__all__ = ["SHARED", "STALE_S", "HostWriter", "Prepared", "program", "sha256", "write_of"]
 AHEAD = ("prepare", "recover", "snapshots")
-_WORD = re.compile(r"[A-Za-z0-9._@:+-]+\Z")
-_OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")
 _MAKE = '[ -d "$1" ] || { mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }; }'
-
-
-@cache
-def program() -> str:
-    """The text of `host.sh`."""
-    return (Path(__file__).parent / "host.sh").read_text()
 
 
 @dataclass(frozen=True)
@@ -46,20 +35,8 @@ class Prepared:
     warning: str = ""
 
 
-class HostWriter:
-    """The state and the files of one project on one host. `run` is the run's id, `who` the operator (user@machine)."""
-
-    def __init__(
-        self, link: Link, project_dir: str, project_name: str, *, run: str, who: str, state_dir: str | None = None
-    ) -> None:
-        self.link, self.project_dir, self.run = link, project_dir, records.word(run, "run")
-        self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
-        self._named = state_dir
-        self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
-        self.project_name, self.head = project_name, ""
-        self._queued: list[tuple[str, bytes]] = []
-        self._heard: dict[str, Reply] = {}
-        self.prepared, self.skew_s, self.free_kib = False, 0.0, 0
+class HostWriter(Locking, Running):
+    """The state and the files of one project on one host."""
 
     def opening(self) -> list[Call]:
         """What `prepare`, `recover` and `snapshots` ask, to go ahead of another exchange; its replies are for `heard`."""
@@ -89,9 +66,7 @@ class HostWriter:
             warning = f"snapshots are kept in {self.state_dir}, where other accounts of the host do not see them"
             reply = self._call("prepare", allow=(NO_STATE,))
         if reply.exit == NO_STATE:
-            raise Refused(
-                f"{self.state_dir} cannot be made", host=self._host, mend="set state_dir, or ansible_become: true"
-            )
+            raise Refused(self._no_state(), host=self._host, mend="set state_dir, or ansible_become: true")
         found = records.lines(reply.text)
         clock, free, head = (found.get(name, "") for name in ("clock", "free", "head"))
         seconds, kib = count(clock), count(free)
@@ -103,30 +78,11 @@ class HostWriter:
         self.free_kib = kib
         return Prepared(self.state_dir, seconds, kib, head, found.get("pending") or None, warning)
 
-    def lock(self, *, wait: bool = True) -> None:
-        """Takes the host's lock for this run. Raises Locked, naming who holds it since when.
-
-        Without `wait` it is taken in the exchange of the next call, which then raises Locked and does nothing else.
-        """
-        self._ask("lock", b"0\n", wait)
-
-    def renew(self) -> None:
-        """The heartbeat. Raises Locked when the lock is another's or gone."""
-        self._call("renew")
-
-    def release(self) -> str:
-        """Gives the lock back, if this run holds it. Returns the journal's head as the run leaves it."""
-        self.head = records.lines(self._call("release").text).get("head", "")
-        return self.head
-
-    def owner(self) -> Owner | None:
-        """Who holds the lock."""
-        return self._owner(self._call("owner").text)
-
-    def unlock(self, run: str = "") -> str:
-        """Breaks the lock of a run, or whoever holds it; says what it found. Raises Locked when another run holds it now."""
-        header = records.packed([records.word(run, "run")] if run else [])
-        return self._call("unlock", header).text.strip().removeprefix("released ")
+    def _no_state(self) -> str:
+        """Why the state folder is none for this account: it is another's, or cannot be made."""
+        program = '[ ! -d "$1" ] || stat -L -c %U "$1"'
+        owner = self.link.run(program, self.state_dir, become=self.link.host.become).text.strip()
+        return f"{self.state_dir} belongs to {owner}" if owner.isalnum() else f"{self.state_dir} cannot be made"
 
     def read(self, paths: Sequence[str]) -> dict[str, tuple[FileState, bytes | None]]:
         """The state and bytes of files on the host (bytes None: absent)."""
@@ -261,30 +217,6 @@ class HostWriter:
             )
         return tuple(line for line in lines if line != "whole" and not line.startswith("head "))
 
-    def execute(self, argv: Sequence[str], timeout_s: float, about: str = "") -> Reply:
-        """Runs a command in the project folder, journalled; it goes on when the link is lost.
-
-        `about` is what the command is, in a few words, for whoever has to know how it ended.
-        """
-        data = json.dumps({"argv": list(argv)})
-        header = records.packed([data, records.path(about or argv[0]), *(records.path(word) for word in argv)])
-        reply = self._call("execute", header, timeout_s=timeout_s)
-        text, _, code = reply.out.rstrip(b"\n").rpartition(b"\nexit ")
-        ended = count(code.decode("ascii", "replace"))
-        if ended is None:
-            raise HostFailed(
-                f"the end of {argv[0]} is not known", host=self._host, mend="the next command will see how it ended"
-            )
-        return Reply(ended, text, b"", reply.seconds)
-
-    def last_command(self) -> tuple[str, str]:
-        """How the last executed command ended (`exit N`, `running`, `lost` or `none`) and what it was.
-
-        `lost`: it was killed, or the host went down.
-        """
-        first, _, rest = self._call("last").text.partition("\n")
-        return first.strip(), rest.strip()
-
     def note(self, kind: str, data: Mapping[str, object], about: str = "-", *, wait: bool = True) -> str:
         """Adds an event to the journal and returns its new head; without `wait` in the exchange of the next call, and
         then nobody hears whether it could be written."""
@@ -303,76 +235,6 @@ class HostWriter:
     def prune(self, ids: Sequence[str]) -> None:
         """Removes snapshots, and the objects that no other needs."""
         self._call("prune", records.packed([records.word(name, "snapshot") for name in ids]))
-
-    @property
-    def _host(self) -> str:
-        return self.link.host.name
-
-    def _ask(self, verb: str, data: bytes, wait: bool) -> str:
-        """Calls now, or with the next call. Returns the journal's head where the answer has it."""
-        if wait:
-            return records.lines(self._call(verb, data).text).get("head", "")
-        self._queued.append((verb, data))
-        return ""
-
-    def _as_call(self, verb: str, data: bytes = b"0\n") -> Call:
-        words = (verb, self.state_dir, self.project_dir, self.run, self.who)
-        return Call(program(), words, data, self.link.host.become)
-
-    def _exchange(self, verb: str, data: bytes, timeout_s: float) -> Reply:
-        """One exchange: what was put off, then this. Raises Locked when the lock that was to be taken is another's."""
-        if verb in self._heard:
-            return self._heard.pop(verb)
-        if verb in ("commit", "recover", "prune", "abandon"):
-            self._heard.pop("snapshots", None)
-        last, queued = self._as_call(verb, data), []
-        if verb != "renew":  # the heartbeat is of another thread, and comes when it wants
-            queued, self._queued = self._queued, []
-        if not queued:
-            return self.link.run(last.program, *last.args, data=data, timeout_s=timeout_s, become=last.become)
-        *before, reply = self.link.together([*(self._as_call(*each) for each in queued), last], timeout_s=timeout_s)
-        for (earlier, _), found in zip(queued, before, strict=True):
-            if earlier == "lock" and found.exit != DONE:
-                raise self._failed(found)
-        return reply
-
-    def _call(self, verb: str, data: bytes = b"0\n", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
-        reply = self._exchange(verb, data, timeout_s)
-        if reply.exit == DONE or reply.exit in allow:
-            return reply
-        raise self._failed(reply)
-
-    def _failed(self, reply: Reply) -> RunbookError:
-        said = reply.text.strip().splitlines()
-        return self._error(reply.exit, said[-1] if said else reply.err.decode("utf-8", "replace").strip()[-300:])
-
-    def _error(self, code: int, said: str) -> RunbookError:
-        if code == DRIFT:
-            what = said.removeprefix("drift ")
-            return Drift(
-                f"{what} was changed since it was read", host=self._host, mend="plan again, or restore the file"
-            )
-        if code == LOCKED:
-            owner = self._owner(said)
-            if owner:
-                return Locked(records.describe(owner), host=self._host, mend=records.advice(owner))
-            return Locked("this run no longer holds the lock", host=self._host, mend="see ./inv status, then repeat")
-        if code == REFUSED:
-            return Refused(said.removeprefix("refused "), host=self._host)
-        if code == PENDING:
-            return Refused(
-                f"an interrupted transaction is pending: {said.removeprefix('pending ')}",
-                host=self._host,
-                mend="repeat: the next run mends it first",
-            )
-        return HostFailed(f"writing ended with {code}: {said}", host=self._host)
-
-    def _owner(self, said: str) -> Owner | None:
-        match = _OWNER.search(said)
-        if not match:
-            return None
-        clock, run, who, since, renewed = match.groups()
-        return Owner(run, who, records.utc(since), records.utc(renewed), int(clock) - int(renewed) > STALE_S)
 
 
 def write_of(before: FileState, data: bytes | None) -> FileWrite:

@@ -16,23 +16,12 @@ from queue import SimpleQueue
 
 from inventory.errors import RunbookError
 from lab.proof.bed import AGAIN, FIRST, SECOND, Bed, Outcome, mend, room, undone
-from lab.proof.table import Cell, Effort, Part, Tally, each
+from lab.proof.table import Effort, Part, Tally, columns, each, part
 from rollback.commit import HostWriter
 
 FAULTS = ("before", "after", "torn", "fail", "full", "late")
 WRITES_IN_PARTS = ("cp", "cat", "head", "tail")
-COLUMNS = (
-    "operation",
-    "struck",
-    "cases",
-    "files old",
-    "files new",
-    "repaired",
-    "mixed",
-    "files lost",
-    "other wrongs",
-    "ms to repair",
-)
+COLUMNS = columns("operation", "struck")
 MEANS = {
     "before": "killed before a call", "after": "killed after a call", "torn": "killed half way through a write",
     "fail": "a call fails", "full": "a write fails half way", "late": "a call works and says that it failed",
@@ -79,29 +68,14 @@ def prove(effort: Effort) -> Part:
             finally:
                 queue.put(bed)
 
-        for case, outcome in each(effort.workers, one, cases):
+        for number, (case, outcome) in enumerate(each(effort.workers, one, cases), 1):
+            if number % 500 == 0:
+                effort.tell(f"{number} of {len(cases)} struck")
             tally = tallies.setdefault((case.operation.name, case.fault), Tally())
-            tally.add(
-                outcome.ended, "repaired" if outcome.repair_s is not None else "", "wrong" if outcome.wrong else ""
-            )
-            tally.counts["lost"] = tally.of("lost") + outcome.lost
-            if outcome.repair_s is not None:
-                tally.repairs_s.append(outcome.repair_s)
-            if outcome.wrong:
-                tally.wrong.append(
-                    f"{case.operation.name}, {case.shell}, {case.fault} {case.at} ({case.call[:60]}): {outcome.wrong}"
-                )
-    rows = tuple(_row(name, fault, tally) for (name, fault), tally in tallies.items())
-    return Part(
-        "The program on the host, struck at each of its calls", COLUMNS, rows, sum(tally.cases for tally in tallies.values()),
-        tuple(line for tally in tallies.values() for line in tally.wrong), seconds=time.monotonic() - begin,
-        lost=sum(tally.of("lost") for tally in tallies.values()), repairs_s=tuple(s for tally in tallies.values() for s in tally.repairs_s),
-    )  # fmt: skip
-
-
-def _row(name: str, fault: str, tally: Tally) -> tuple[Cell, ...]:
-    return (name, MEANS[fault], tally.cases, tally.of("old"), tally.of("new"), tally.of("repaired"), tally.of("between"),
-            tally.of("lost"), tally.of("wrong") - tally.of("between"), tally.mean_repair_ms)  # fmt: skip
+            tally.take(outcome, f"{case.operation.name}, {case.shell}, {case.fault} {case.at} ({case.call[:60]})")
+    rows = [tally.row(name, MEANS[fault]) for (name, fault), tally in tallies.items()]
+    title = "The program on the host, struck at each of its calls"
+    return part(title, COLUMNS, rows, tallies.values(), time.monotonic() - begin)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +42,45 @@ class Part:
     summary: str = ""
 
 
+def columns(*first: str) -> tuple[str, ...]:
+    """The columns of a table of outcomes."""
+    return (
+        *first,
+        "cases",
+        "files old",
+        "files new",
+        "repaired",
+        "mixed",
+        "files lost",
+        "other wrongs",
+        "ms to repair",
+    )
+
+
+def part(
+    title: str, columns: tuple[str, ...], rows: Iterable[tuple[Cell, ...]], tallies: Iterable[Tally], seconds: float
+) -> Part:
+    """A table of outcomes, with all that its tallies counted."""
+    every = list(tallies)
+    return Part(
+        title, columns, tuple(rows), sum(each.cases for each in every), tuple(line for each in every for line in each.wrong), seconds=seconds,
+        lost=sum(each.of("lost") for each in every), repairs_s=tuple(s for each in every for s in each.repairs_s),
+    )  # fmt: skip
+
+
+class Outcome(Protocol):
+    """What the next command found, as `bed.Outcome` has it."""
+
+    @property
+    def ended(self) -> str: ...
+    @property
+    def repair_s(self) -> float | None: ...
+    @property
+    def wrong(self) -> str: ...
+    @property
+    def lost(self) -> int: ...
+
+
 @dataclass
 class Tally:
     """Counts outcomes of one row."""
@@ -56,6 +95,20 @@ class Tally:
         self.cases += 1
         for name in names:
             self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self, outcome: Outcome, told: str) -> None:
+        """Counts what the next command found; `told` names the case where something of it is wrong."""
+        self.add(outcome.ended, "repaired" if outcome.repair_s is not None else "", "wrong" if outcome.wrong else "")
+        self.counts["lost"] = self.of("lost") + outcome.lost
+        if outcome.repair_s is not None:
+            self.repairs_s.append(outcome.repair_s)
+        if outcome.wrong:
+            self.wrong.append(f"{told}: {outcome.wrong}")
+
+    def row(self, *first: Cell) -> tuple[Cell, ...]:
+        """Its line of a table with `columns`."""
+        return (*first, self.cases, self.of("old"), self.of("new"), self.of("repaired"), self.of("between"), self.of("lost"),
+                self.of("wrong") - self.of("between"), self.mean_repair_ms)  # fmt: skip
 
     def of(self, name: str) -> int:
         return self.counts.get(name, 0)

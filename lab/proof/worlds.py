@@ -14,20 +14,10 @@ from pathlib import Path
 from inventory.errors import RunbookError
 from lab.proof.bed import NEXT, Bed, mend, room
 from lab.proof.strikes import OPERATIONS, Operation, measured, struck
-from lab.proof.table import Effort, Part, Tally
+from lab.proof.table import Effort, Part, Tally, columns, part
 
-COLUMNS = (
-    "operation",
-    "at each call",
-    "cases",
-    "files old",
-    "files new",
-    "repaired",
-    "mixed",
-    "files lost",
-    "other wrongs",
-    "ms to repair",
-)
+TITLE = "The world, changed in the midst"
+COLUMNS = columns("operation", "at each call")
 NOBODY = 65534
 SIZE = "size=1m,nr_inodes=300"
 STRUCK = OPERATIONS[:3]
@@ -77,7 +67,7 @@ def prove(effort: Effort) -> Part:
     """Every world at every call of a transaction, an undo and a repair; in short form one world at each call."""
     begin = time.monotonic()
     if os.geteuid() != 0:
-        return Part("The world, changed in the midst", COLUMNS, (), 0, skipped=("full and read-only disks need root",))
+        return Part(TITLE, COLUMNS, (), 0, skipped=("full and read-only disks need root",))
     tallies: dict[tuple[str, str], Tally] = {}
     try:
         for number, world in enumerate(WORLDS):
@@ -85,16 +75,9 @@ def prove(effort: Effort) -> Part:
                 tallies[operation.name, world.name] = changed(world, operation, number, effort)
             effort.tell(f"{world.name}: done")
     except subprocess.CalledProcessError as error:
-        return Part(
-            "The world, changed in the midst", COLUMNS, (), 0, skipped=(f"nothing can be mounted here: {error}",)
-        )
-    rows = tuple((operation, world, t.cases, t.of("old"), t.of("new"), t.of("repaired"), t.of("between"), t.of("lost"),
-                  t.of("wrong") - t.of("between"), t.mean_repair_ms) for (operation, world), t in tallies.items())  # fmt: skip
-    every = tallies.values()
-    return Part(
-        "The world, changed in the midst", COLUMNS, rows, sum(t.cases for t in every), tuple(line for t in every for line in t.wrong),
-        seconds=time.monotonic() - begin, lost=sum(t.of("lost") for t in every), repairs_s=tuple(s for t in every for s in t.repairs_s),
-    )  # fmt: skip
+        return Part(TITLE, COLUMNS, (), 0, skipped=(f"nothing can be mounted here: {error}",))
+    rows = [tally.row(operation, world) for (operation, world), tally in tallies.items()]
+    return part(TITLE, COLUMNS, rows, tallies.values(), time.monotonic() - begin)
 
 
 def changed(world: World, operation: Operation, number: int, effort: Effort) -> Tally:
@@ -123,16 +106,7 @@ def changed(world: World, operation: Operation, number: int, effort: Effort) -> 
                 mend(bed.writer(NEXT))
             world.mend(bed)
             outcome = bed.next_command(error)
-            tally.add(
-                outcome.ended, "repaired" if outcome.repair_s is not None else "", "wrong" if outcome.wrong else ""
-            )
-            tally.counts["lost"] = tally.of("lost") + outcome.lost
-            if outcome.repair_s is not None:
-                tally.repairs_s.append(outcome.repair_s)
-            if outcome.wrong:
-                tally.wrong.append(
-                    f"{operation.name}, {world.name} from call {at} ({calls[at - 1][:60]}): {outcome.wrong}"
-                )
+            tally.take(outcome, f"{operation.name}, {world.name} from call {at} ({calls[at - 1][:60]})")
     return tally
 
 

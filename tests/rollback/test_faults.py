@@ -15,7 +15,7 @@ from lab.proof.bed import FIRST, Bed
 from lab.proof.disk import Entry
 from lab.proof.shell import SHELLS
 from lab.proof.table import Effort, spread
-from rollback import commit
+from rollback import door
 
 pytestmark = pytest.mark.slow
 
@@ -67,9 +67,9 @@ def test_the_proof_sees_a_program_that_does_not_repair(bed, monkeypatch):
     at = next(number for number, call in enumerate(calls, 1) if call.startswith("rm -f") and "old.conf" in call)
     case = strikes.Case(operation, bed.shell, "before", at, "")
     assert strikes.strike(bed, case).wrong == ""
-    whole = commit.program()
+    whole = door.program()
     assert "put()" in whole
-    monkeypatch.setattr(commit, "program", lambda: whole.replace("\nput() {", "\nput() { return 0\n"))
+    monkeypatch.setattr(door, "program", lambda: whole.replace("\nput() {", "\nput() { return 0\n"))
     outcome = strikes.strike(bed, case)
     assert outcome.ended == "between"
     assert "mixed" in outcome.wrong

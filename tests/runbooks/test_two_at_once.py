@@ -228,7 +228,7 @@ def test_of_two_accounts_on_one_host_the_second_is_told_who_holds_the_lock_or_wh
             second.lock()
             assert first.owner().who == "bob@laptop"
         else:
-            with pytest.raises(Refused, match=r"state cannot be made \(set state_dir, or ansible_become: true\)"):
+            with pytest.raises(Refused, match=r"state belongs to nobody \(set state_dir, or ansible_become: true\)"):
                 second.prepare()
             assert first.owner().who == "ann@desk"
     finally:
