@@ -1,0 +1,119 @@
+"""The program that writes to hosts reads its header itself. Whatever a header says, all files are old or all are as it says,
+nothing outside of the project changes, and every answer is one of the documented exit codes."""
+
+import os
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from inventory.errors import RunbookError
+from lab.proof.bed import Bed
+from rollback.door import program
+
+EXAMPLES = int(os.environ.get("RUNBOOK_EXAMPLES", "15"))
+CODES = {0, 10, 11, 12, 13, 14}
+WORDS = ("write", "read", "id", "story", "note", "absent", "object", "-", "0", "-1", "99999999999", "640", "7777", "t-1", "../x", "$(touch x)",
+         "*", "", "a b", "\u00fc", "/", "{}", '{"a": 1}', "'", '"', "\\", "\t")  # fmt: skip
+
+
+class Sent:
+    """A good commit's data, and a bed where it can be made again and again."""
+
+    def __init__(self, path):
+        self.bed = Bed(path / "bed")
+        self.bed.make()
+        self.outside = path / "outside"
+        self.outside.mkdir()
+        (self.outside / "victim").write_text("precious")
+        host = self.bed.writer()
+        host.prepare()
+        host.lock()
+        self.bed.keep()
+        self.bed.again()
+        transaction, run, sent = self.bed.change(host), host.link.run, []
+        host.link.run = lambda *words, data=b"", **_: sent.append((words[1:], data)) or run("exit 12")
+        with pytest.raises(RunbookError):
+            host.commit(transaction)
+        host.link.run = run
+        ((self.words, self.data),) = sent
+        self.link, self.before = host.link, self.bed.files()
+        length, _, rest = self.data.partition(b"\n")
+        self.lines, self.blobs = rest[: int(length)].split(b"\n")[:-1], rest[int(length) :]
+
+    def packed(self, lines, length=None):
+        header = b"".join(line + b"\n" for line in lines)
+        return b"%d\n" % (len(header) if length is None else length) + header + self.blobs
+
+    def holds(self, verb, data):
+        """Sends it, repairs as the next command would, and looks at everything."""
+        self.bed.again()
+        reply = self.link.run(program(), verb, *self.words[1:], data=data)
+        assert reply.exit in CODES, reply
+        after = self.bed.writer("run-9")
+        after.unlock()
+        after.recover()
+        found = self.bed.files()
+        if reply.exit:
+            assert found == self.before, reply
+        assert after.recover() == ()
+        after.journal()
+        assert [path.name for path in self.outside.iterdir()] == ["victim"]
+        assert (self.outside / "victim").read_text() == "precious"
+        assert not list(self.bed.project.rglob(".compose-runbook*"))
+        return reply
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory):
+    if not shutil.which("dash"):
+        pytest.skip("dash is not on this machine")
+    return Sent(tmp_path_factory.mktemp("header"))
+
+
+usual = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+word = some.sampled_from(WORDS) | some.text(some.characters(codec="utf-8", exclude_characters="\n\r\0"), max_size=12)
+
+
+def test_the_data_that_is_changed_here_is_good_as_it_is(sent):
+    assert sent.holds("commit", sent.packed(sent.lines)).exit == 0
+    assert sent.bed.files() != sent.before
+
+
+@given(data=some.data())
+@usual
+def test_a_header_with_other_words_writes_all_or_nothing_and_never_outside(sent, data):
+    lines = list(sent.lines)
+    for _ in range(data.draw(some.integers(1, 3))):
+        at = data.draw(some.integers(0, len(lines) - 1))
+        words = lines[at].split(b" ")
+        how = data.draw(some.sampled_from(("word", "drop", "double", "swap", "outside")))
+        if how == "drop" and len(lines) > 1:
+            del lines[at]
+        elif how == "double":
+            lines.insert(at, lines[at])
+        elif how == "swap":
+            lines[at], lines[0] = lines[0], lines[at]
+        elif how == "outside":
+            lines[at] = lines[at].replace(os.fsencode(sent.bed.project), os.fsencode(sent.outside))
+        else:
+            words[data.draw(some.integers(0, len(words) - 1))] = data.draw(word).encode()
+            lines[at] = b" ".join(words)
+    sent.holds("commit", sent.packed(lines))
+
+
+@given(noise=some.binary(max_size=200), length=some.integers(-1, 400) | some.none())
+@usual
+def test_noise_in_place_of_a_header_writes_nothing(sent, noise, length):
+    for verb in ("commit", "read"):
+        data = noise if length is None else b"%d\n" % length + noise
+        reply = sent.holds(verb, data)
+        assert sent.bed.files() == sent.before, reply
+
+
+@given(length=some.integers(0, 3000))
+@usual
+def test_data_that_is_cut_anywhere_writes_nothing(sent, length):
+    if length < len(sent.data):
+        assert sent.holds("commit", sent.data[:length]).exit != 0
