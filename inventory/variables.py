@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from inventory import backups, hooks, receivers, windows
+from inventory import backups, hooks, receivers, soaks, windows
 from inventory.errors import InputError
 from inventory.text import DEPTH
 
@@ -44,6 +44,8 @@ CHECKS: Mapping[str, Callable[[Any, str, int | None], object]] = {
     "hooks": hooks.parse,
     "notify": receivers.parse,
     "backups": backups.parse,
+    "soak": soaks.soak_length,
+    "requires_soak": soaks.requirement,
 }
 """name -> what reads it, and raises InputError for what is wrong inside it."""
 PATHS = ("project_dir", "state_dir", "compose_files", "env_files")

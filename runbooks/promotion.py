@@ -4,100 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from checks import soak as soaks
 from checks.assess import percent
 from checks.evidence import RunRecord, Soaks, Store
 from checks.soak import Soak
-from inventory.durations import duration
 from inventory.errors import InputError, Refused
 from inventory.model import Inventory
+from inventory.soaks import Requirement, Wanted, no_other, requirement, soak_length
 from runbooks import soaking
 from runbooks.plan_model import Plan
 
-HOURS, EVERY_S = 48.0, 30.0
-"""The proposal's 48 hours, each half minute."""
 HOUR_S = 3600.0
-SHORTEST_S = 0.2
-LONGEST_HOURS = 10 * 366 * 24.0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How long a soak takes and how often it ticks, in seconds."""
-
-    seconds: float
-    every_s: float
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """The soak that must have passed: where, and how many seconds long at least."""
-
-    environment: str
-    seconds: float
 
 
 def length(inventory: Inventory, hours: str = "", every: str = "") -> Wanted:
     """A soak's length from the options, else from the inventory's `soak`, else 48 hours each 30 s. Raises InputError."""
-    given = setting(inventory, "soak", ("hours", "every"))
-    key = "--hours" if hours else "soak.hours"
-    seconds = number(hours or given.get("hours", HOURS), inventory.path if not hours else "", key) * HOUR_S
-    key = "--every" if every else "soak.every"
-    every_s = duration(every or given.get("every", EVERY_S), "" if every else inventory.path, None, key)
-    if every_s < SHORTEST_S:
-        raise InputError("is shorter than a tick can take", key=key, mend="write 30s")
-    if every_s > seconds:
-        raise InputError("is longer than the whole soak", key=key, mend="write a longer soak or a shorter interval")
-    return Wanted(seconds, every_s)
+    return soak_length(setting(inventory, "soak"), inventory.path, hours=hours, every=every)
 
 
 def required(inventory: Inventory) -> Requirement | None:
     """What an inventory's `requires_soak` asks for. Raises InputError."""
-    given = setting(inventory, "requires_soak", ("environment", "hours"))
+    given = setting(inventory, "requires_soak")
     if not given:
         return None
-    environment = given.get("environment")
-    if not isinstance(environment, str) or not environment or environment == inventory.environment:
-        raise InputError(
-            "names no other environment", path=inventory.path, key="requires_soak.environment", mend="write environment: staging"
-        )  # fmt: skip
-    return Requirement(environment, number(given.get("hours", HOURS), inventory.path, "requires_soak.hours") * HOUR_S)
+    found = requirement(given, inventory.path)
+    if found.environment == inventory.environment:
+        raise no_other(inventory.path)
+    return found
 
 
 def watches(inventory: Inventory) -> bool:
     """Whether an environment goes on being watched after each run: its inventory says how, or it waited for a soak."""
-    return bool(setting(inventory, "soak", ("hours", "every"))) or required(inventory) is not None
+    return bool(setting(inventory, "soak")) or required(inventory) is not None
 
 
-def setting(inventory: Inventory, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
+def setting(inventory: Inventory, name: str) -> Mapping[str, Any]:
     """A mapping that the inventory gives to its hosts, all the same. Raises InputError."""
     found = [host.variables[name] for host in inventory.hosts if host.variables.get(name)]
-    if not found:
-        return {}
     if any(other != found[0] for other in found):
         raise InputError("differs between hosts", path=inventory.path, key=name, mend="write it once, under vars")
-    for key in found[0]:
-        if key not in keys:
-            near = get_close_matches(str(key), keys, n=1)
-            mend = f"did you mean {near[0]}?" if near else f"settings: {', '.join(keys)}"
-            raise InputError(f"{key} is no setting of it", path=inventory.path, key=name, mend=mend)
-    return dict(found[0])
-
-
-def number(value: Any, path: str, key: str) -> float:
-    """Hours. Raises InputError."""
-    try:
-        hours = float(value) if not isinstance(value, bool) else 0.0
-    except (TypeError, ValueError):
-        hours = 0.0
-    if not 0 < hours <= LONGEST_HOURS:
-        raise InputError(f"{value!r} is no number of hours", path=path, key=key, mend="write 48")
-    return hours
+    return dict(found[0]) if found else {}
 
 
 def standing(store: Store, environment: str) -> RunRecord | None:

@@ -77,6 +77,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks)
     ) as opened:
         emit = events.fan_out(collector, shown)
+        promotion.required(opened.inventory)
         within_windows(opened, how, emit)
         if lost and not how.check and (half := resuming.found(opened, lost, emit)).hosts:
             out.show(*(f"{name}  {left.why}" for name, left in half.hosts.items()))

@@ -10,10 +10,10 @@ from checks.evidence import Soaks, Store
 from checks.soak import Soak
 from inventory import fleet
 from inventory.errors import Refused
+from inventory.soaks import Wanted
 from runbooks import book, promotion, screen_soak, session, soak_probes, soaking
 from runbooks.commands.codes import exit_code
 from runbooks.output import Output
-from runbooks.promotion import Wanted
 from runbooks.session import Session
 from runbooks.survey import survey
 
