@@ -6,6 +6,8 @@ import base64
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,24 +59,51 @@ def read_known_hosts(files: list[Path], name: str) -> tuple[list[paramiko.PKey],
     for path in files:
         if not path.is_file():
             continue
-        for number, raw in enumerate(path.read_text(errors="replace").splitlines(), 1):
-            text, marker = raw.strip(), ""
-            if text.startswith("@"):
-                marker, _, text = text.partition(" ")
+        plain, others = read_lines(path, path.stat().st_mtime_ns)
+        for number, marker, text in sorted((*plain.get(name.lower(), ()), *others)):
             if marker == "@cert-authority":
                 authorities += 1
                 continue
+            # Reading a key takes long, and most lines of a fleet's file are about other hosts.
+            if not marker and not names_host(text.split()[0].split(","), name):
+                continue
             try:
-                entry = HostKeyEntry.from_line(text, number) if text and not text.startswith("#") else None
+                entry = HostKeyEntry.from_line(text, number)
             except Exception:  # noqa: S112 - a line that cannot be read is no known key
                 continue
             if entry is None or entry.key is None:
                 continue
             if marker == "@revoked":
                 revoked.append(entry.key)
-            elif not marker and entry.hostnames and names_host(entry.hostnames, name):
+            elif not marker:
                 known.append(entry.key)
     return known, revoked, authorities
+
+
+Lines = tuple[tuple[int, str, str], ...]
+"""Number, marker and the rest of each line."""
+
+
+@lru_cache(maxsize=32)
+def read_lines(path: Path, _changed_ns: int) -> tuple[Mapping[str, Lines], Lines]:
+    """A known_hosts file, once for all hosts: lines by the one name that they are about, and those that have to be tried."""
+    plain: dict[str, Lines] = {}
+    others: list[tuple[int, str, str]] = []
+    for number, raw in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        text, marker = raw.strip(), ""
+        if text.startswith("@"):
+            marker, _, text = text.partition(" ")
+            text = text.strip()
+        if not text or text.startswith("#"):
+            if marker:
+                others.append((number, marker, text))
+            continue
+        names = text.split()[0].lower()
+        if marker or set(names) & set("*?!,|"):
+            others.append((number, marker, text))
+        else:
+            plain[names] = (*plain.get(names, ()), (number, marker, text))
+    return plain, tuple(others)
 
 
 def names_host(patterns: list[str], name: str) -> bool:

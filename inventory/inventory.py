@@ -41,7 +41,7 @@ def load(environment: str, folder: Path | None = None, declared: Iterable[str] =
     for name in ("all", "ungrouped"):
         reading.group(name)
     add_folders(path.parent, reading)
-    return assembled(environment, reading, tuple(declared))
+    return assembled(environment, reading, declared)
 
 
 def find(environment: str, folder: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inventory import text, variables
@@ -16,7 +16,7 @@ FALSE = ("no", "false", "off", "n", "f", "0")
 CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 
 
-def assembled(environment: str, reading: Reading, declared: tuple[str, ...]) -> Inventory:
+def assembled(environment: str, reading: Reading, declared: Iterable[str]) -> Inventory:
     """Applies precedence: all, then parent groups, then child groups, then the host; equals by priority and name."""
     top, ungrouped = reading.group("all"), reading.group("ungrouped")
     children = {child for group in reading.groups.values() for child in group.children}
@@ -112,7 +112,7 @@ def priority(group: Group) -> int:
     return number
 
 
-def made_host(name: str, reading: Reading, groups: list[str], declared: tuple[str, ...]) -> Host:
+def made_host(name: str, reading: Reading, groups: list[str], declared: Iterable[str]) -> Host:
     """One host with the variables of its groups, which are in the order of their rank."""
     merged: dict[str, Any] = {}
     places: Places = {}

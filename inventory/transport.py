@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,6 @@ def ssh_error() -> type[Exception]:
 
 def ssh_config(host: Host) -> paramiko.SSHConfig:
     """The ssh_config that holds for a host: its arguments first, then the file that it or the user names."""
-    from paramiko import SSHConfig
-
     overrides, files = arguments(host)
     if not files:
         files = [path for path in (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config")) if path.exists()]
@@ -109,13 +108,22 @@ def ssh_config(host: Host) -> paramiko.SSHConfig:
             raise Unreachable(
                 f"cannot read the ssh_config {path}", host=host.name, mend="for the practice hosts: ./inv lab.up"
             ) from None
-    config = SSHConfig()
     try:
-        config.parse(io.StringIO(text))
+        config = parsed_config(text)
         config.lookup(host.address)
     except (ssh_error(), ValueError, LookupError) as error:
         where = ", ".join(map(str, files)) or "ansible_ssh_common_args"
         raise InputError(f"cannot be read as ssh_config: {error}", path=where, host=host.name, mend="mend it, or name another with -F") from None  # fmt: skip
+    return config
+
+
+@lru_cache(maxsize=256)
+def parsed_config(text: str) -> paramiko.SSHConfig:
+    """An ssh_config; looking hosts up in it changes nothing, so that all hosts with the same one share it."""
+    from paramiko import SSHConfig
+
+    config = SSHConfig()
+    config.parse(io.StringIO(text))
     return config
 
 

@@ -63,11 +63,17 @@ def check_names(variables: Mapping[str, Any], places: Places, declared: Iterable
 
     `places` says where each stands (path, line). `declared` are variables that steps take.
     """
-    names = (*OWN, *declared)
-    for name in variables:
-        if name not in names and not name.startswith("ansible_") and (near := nearest(name, names)):
+    foreign = strange(variables)
+    names = (*OWN, *declared) if foreign else ()
+    for name in foreign:
+        if name not in names and (near := nearest(name, names)):
             path, line = places.get(name, ("", None))
             raise InputError("is not a variable", path=path, line=line, key=name, mend=f"did you mean {near}?")
+
+
+def strange(variables: Mapping[str, Any]) -> list[str]:
+    """The names that are neither Ansible's nor every host's: only they are looked up among those of the steps."""
+    return [name for name in variables if name not in OWN and not name.startswith("ansible_")]
 
 
 @lru_cache(maxsize=4096)
@@ -105,7 +111,7 @@ def check_type(name: str, value: Any, path: str, line: int | None) -> None:
 def resolved(variables: Mapping[str, Any], places: Places, declared: Iterable[str] = ()) -> dict[str, Any]:
     """The variables with `{{ name }}` replaced. Raises InputError for any other template, and for a circle."""
     done: dict[str, Any] = {}
-    read = {*OWN, *declared}
+    read = {*OWN, *(declared if any(name != "inventory_hostname" for name in strange(variables)) else ())}
     left = TEMPLATES
 
     def text(raw: str, name: str, seen: tuple[str, ...]) -> Any:

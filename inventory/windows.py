@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
-from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from inventory.entries import fields
 from inventory.errors import InputError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WINDOW_KEYS = ("days", "from", "to", "zone")
@@ -37,7 +40,7 @@ class Window:
 
     def spans(self, around: datetime) -> Iterator[tuple[datetime, datetime]]:
         """When it is open, from the day before `around` on, as moments in UTC."""
-        zone = ZoneInfo(self.zone)
+        zone = zone_named(self.zone)
         first = around.astimezone(zone).date() - timedelta(days=1)
         later = 1440 if self.end <= self.begin else 0
         for number in range(AHEAD):
@@ -105,6 +108,14 @@ class Calendar:
         return max(around, key=lambda span: span[1], default=None)
 
 
+@cache
+def zone_named(name: str) -> ZoneInfo:
+    """A time zone; imported only where an inventory names one. Raises OSError, ValueError, KeyError."""
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
+
+
 def moment(day: date, minutes: int, zone: ZoneInfo) -> datetime:
     """The first moment, in UTC, at which a zone's clocks show that many minutes after midnight of a day, or more."""
     wanted = datetime.combine(day, time()) + timedelta(minutes=minutes)
@@ -130,7 +141,7 @@ def of(variables: Mapping[str, Any]) -> Calendar:
 
 def shown(at: datetime, zone: str = "") -> str:
     """A moment as people read it: in the zone, with its offset."""
-    local = at.astimezone(ZoneInfo(zone) if zone else UTC)
+    local = at.astimezone(zone_named(zone) if zone else UTC)
     return f"{local:%a %Y-%m-%d %H:%M} {zone or 'UTC'}"
 
 
@@ -160,7 +171,7 @@ def freezes(given: Sequence[Any], path: str = "", line: int | None = None) -> tu
     for number, entry in enumerate(given, 1):
         key = f"freezes.{number}"
         own = fields(entry, FREEZE_KEYS, ("from", "to"), key, path, line)
-        zone = ZoneInfo(_zone(own.get("zone", "UTC"), f"{key}.zone", path, line))
+        zone = zone_named(_zone(own.get("zone", "UTC"), f"{key}.zone", path, line))
         begin = _moment(own["from"], zone, 0, f"{key}.from", path, line)
         end = _moment(own["to"], zone, 1440, f"{key}.to", path, line)
         if begin >= end:
@@ -206,8 +217,10 @@ _LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 
 def _zone(raw: Any, key: str, path: str, line: int | None) -> str:
     try:
-        return ZoneInfo(str(raw)).key
+        return zone_named(str(raw)).key
     except (OSError, ValueError, KeyError):
+        from zoneinfo import available_timezones
+
         there = available_timezones()
         near = get_close_matches(str(raw)[:60], there, n=1) or get_close_matches(
             str(raw)[:60].title(), [name.rpartition("/")[2] for name in there], n=1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
@@ -17,44 +17,12 @@ from inventory import text
 from inventory.errors import InputError
 from runbooks import applying
 from runbooks.compose.model import Stack
-from runbooks.model import Change, Facts, Question, Risk
-from runbooks.steps import (
-    autoscaling,
-    circuit_breakers,
-    conditions,
-    discovery_variables,
-    health_aggregator,
-    health_checks,
-    pgbouncer,
-    pool_tuning,
-    resource_profiles,
-    startup_order,
-)
+from runbooks.kinds import STEPS as STEPS
+from runbooks.kinds import declared as declared
+from runbooks.model import Facts, Risk
 
 FOLDER = Path(__file__).resolve().parent
 
-
-class StepKind(Protocol):
-    """What a module in `runbooks/steps` offers."""
-
-    SETTINGS: Mapping[str, tuple[type, Any, str]]
-    asks: Callable[[Stack, Facts, Mapping[str, Any]], tuple[Question, ...]]
-    change: Callable[[Stack, Facts, Mapping[str, Any]], Change]
-
-
-STEPS: Mapping[str, StepKind] = {
-    "autoscaling": autoscaling,  # type: ignore[dict-item]
-    "circuit_breakers": circuit_breakers,  # type: ignore[dict-item]
-    "conditions": conditions,  # type: ignore[dict-item]
-    "discovery_variables": discovery_variables,  # type: ignore[dict-item]
-    "health_aggregator": health_aggregator,  # type: ignore[dict-item]
-    "health_checks": health_checks,  # type: ignore[dict-item]
-    "pgbouncer": pgbouncer,  # type: ignore[dict-item]
-    "pool_tuning": pool_tuning,  # type: ignore[dict-item]
-    "resource_profiles": resource_profiles,  # type: ignore[dict-item]
-    "startup_order": startup_order,  # type: ignore[dict-item]
-}
-"""kind -> its module. A new step is a file there and a line here."""
 
 KEYS = ("name", "step", "tags", "risk", "together", "vars", "when", "gate", "apply")
 PHASE_KEYS = ("name", "requires", "gate", "steps")
@@ -298,11 +266,6 @@ def settings(step: PhaseStep, variables: Mapping[str, Any]) -> dict[str, Any]:
             check_setting(step.kind, name, value, "the inventory", None)
             found[name] = value
     return found
-
-
-def declared() -> tuple[str, ...]:
-    """Every variable that some step takes, for the inventory's "did you mean"."""
-    return tuple(sorted({name for kind in STEPS.values() for name in kind.SETTINGS}))
 
 
 def applies(step: PhaseStep, stack: Stack, facts: Facts) -> bool:

@@ -190,6 +190,8 @@ class Recorder:
     ) -> None:
         self._store, self._mask, self._undoes, self._run = store, mask, undoes, ""
         self._warn, self._warned = warn, False
+        self._steps: list[StepRecord] = []
+        self._heads: list[tuple[str, str, str]] = []
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.RunStarted):
@@ -218,15 +220,31 @@ class Recorder:
             case events.ServiceUp():
                 self._store.up(UpRecord(run, at, event.host, event.service, event.ok, event.seconds))
             case events.StepDone():
-                self._store.step(StepRecord(run, at, event.host, ", ".join(event.steps), "done", event.seconds))
+                self._steps.append(StepRecord(run, at, event.host, ", ".join(event.steps), "done", event.seconds))
             case events.StepUndone():
                 outcome = "undone" if event.ok else "stands"
                 told = hide(event.detail or event.why)
                 self._store.step(StepRecord(run, at, event.host, ", ".join(event.steps), outcome, event.seconds, told))
             case events.HostEnded():
                 if event.head:
-                    self._store.head(event.host, event.project, event.head)
+                    self._heads.append((event.host, event.project, event.head))
+            case events.BatchStarted():
+                self._keep_together()
             case events.RunEnded():
-                self._store.end(
-                    run, outcome=event.outcome, code=event.code, message=hide(event.message), hosts=dict(event.hosts)
-                )
+                try:
+                    self._keep_together()
+                finally:
+                    self._store.end(
+                        run,
+                        outcome=event.outcome,
+                        code=event.code,
+                        message=hide(event.message),
+                        hosts=dict(event.hosts),
+                    )
+
+    def _keep_together(self) -> None:
+        """What comes host by host at the end of a batch is one transaction, not one a host: each waits for the disk."""
+        steps, self._steps = self._steps, []
+        heads, self._heads = self._heads, []
+        self._store.step(*steps)
+        self._store.heads(heads)

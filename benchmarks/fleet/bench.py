@@ -107,14 +107,17 @@ def table(what: str, count: int, found: Mapping[str, Mapping[str, Cost]]) -> Tab
         "memory MiB",
         "connections",
         "sessions",
+        "exchanges",
         "processes",
+        "KiB to and from",
     ):
         made.add_column(name, justify="left" if name == "tool" else "right")
     for tool, pieces in found.items():
         each, base = pieces[what], found[FLOOR][what].seconds
         made.add_row(
             tool, f"{each.seconds:.2f}", f"{each.seconds / base:.2f}", f"{each.controller_s:.2f}", f"{each.memory_mib:.0f}",
-            f"{each.connections:.1f}", f"{each.sessions:.1f}", "-" if each.processes is None else f"{each.processes:.0f}",
+            f"{each.connections:.1f}", f"{each.sessions:.1f}", "-" if each.exchanges is None else f"{each.exchanges:.1f}",
+            "-" if each.processes is None else f"{each.processes:.0f}", f"{each.sent_kib:.0f} + {each.received_kib:.0f}",
         )  # fmt: skip
-    made.caption = "connections, sessions and processes are per host; medians"
+    made.caption = "connections, sessions, exchanges, processes and KiB are per host; exchanges where a tool counts its own; medians"
     return made

@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from benchmarks.fleet import work
+from benchmarks.fleet import ours, work
 from benchmarks.fleet.servers import Fleet
 from benchmarks.fleet.tools import Tool, end_masters
 from inventory.errors import HostFailed
@@ -21,7 +21,9 @@ EXPECTED = {"apply": work.AFTER, "nothing": work.AFTER, "roll back": work.BEFORE
 class Cost:
     """What one command cost. Times in seconds, memory in MiB; `processes` and the like are per host, all tools alike.
 
-    `seconds` is the whole command, from its start to its end. `sessions` are programs that sshd started.
+    `seconds` is the whole command, from its start to its end. `sessions` are programs that sshd started. `exchanges`: how
+    often a program went over and its reply came back, where that is more than a session each (None: not known).
+    `sent_kib` and `received_kib` are what went to a host and came from it, encrypted, as sshd counts it.
     """
 
     seconds: float
@@ -30,6 +32,9 @@ class Cost:
     connections: float
     sessions: float
     processes: float | None
+    exchanges: float | None = None
+    sent_kib: float = 0.0
+    received_kib: float = 0.0
 
 
 def cost(up: Fleet, tool: Tool, what: str, forks: int) -> Cost:
@@ -38,7 +43,7 @@ def cost(up: Fleet, tool: Tool, what: str, forks: int) -> Cost:
     Raises HostFailed when the tool failed, or left another file.
     """
     words, environment, folder = tool.command(up, what, forks)
-    before, processes = up.sessions(), up.processes()
+    before, processes, bytes_before = up.sessions(), up.processes(), up.transferred(0)
     begin = time.monotonic()
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
@@ -52,6 +57,7 @@ def cost(up: Fleet, tool: Tool, what: str, forks: int) -> Cost:
     if child.returncode != 0:
         raise HostFailed(f"{tool.name} could not {what}: {text.strip()[-400:]}")
     after, started = up.sessions(), up.processes()
+    passed = up.transferred(after[0])
     work.check(up, EXPECTED[what], tool.name, what)
     if (up.folder / "ansible").exists():
         end_masters(up)
@@ -60,6 +66,8 @@ def cost(up: Fleet, tool: Tool, what: str, forks: int) -> Cost:
         seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, (after[0] - before[0]) / count,
         (after[1] - before[1]) / count,
         None if processes is None or started is None else (started - processes - 1) / count,
+        ours.exchanges(up) / count if tool.counts else None,
+        *(round((now - then) / count / 1024, 1) for now, then in zip(passed, bytes_before, strict=True)),
     )  # fmt: skip
 
 

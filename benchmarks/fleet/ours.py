@@ -35,9 +35,15 @@ def words(up: Fleet, what: str, *more: str) -> list[str]:
     command = (
         ["rollback", *where] if what == "roll back" else ["migrate", "--phase", "files", *where, "--serial", "100%"]
     )
-    return [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *command, *more]
+    return [sys.executable, "-m", "benchmarks.fleet.counting", "--search-root", str(ROOT), *command, *more]
+
+
+def exchanges(up: Fleet) -> int:
+    """How many exchanges the last command took on all hosts."""
+    return int((up.folder / "exchanges").read_text())
 
 
 def environment(up: Fleet) -> Mapping[str, str]:
     """The environment of the command: the controller's state is the fleet's own."""
-    return dict(os.environ) | {"RUNBOOK_STATE": str(up.folder / "controller")}
+    own = {"RUNBOOK_STATE": str(up.folder / "controller"), "RUNBOOK_COUNTED": str(up.folder / "exchanges")}
+    return dict(os.environ) | own

@@ -26,6 +26,7 @@ from inventory.errors import HostFailed, InputError
 
 SSHD = "/usr/sbin/sshd"
 _STARTED = re.compile(rb"Starting session: (command|subsystem)")
+_TRANSFERRED = re.compile(rb"Transferred: sent (\d+), received (\d+) bytes")
 _ACCEPTED = re.compile(rb"Accepted publickey")
 
 
@@ -60,6 +61,19 @@ class Fleet:
         """Connections, and programs started over them, so far, as the servers' logs have them."""
         logs = [path.read_bytes() for path in self.folder.glob("sshd*/log")]
         return sum(len(_ACCEPTED.findall(log)) for log in logs), sum(len(_STARTED.findall(log)) for log in logs)
+
+    def transferred(self, connections: int) -> tuple[int, int]:
+        """Bytes that went to the hosts and came from them so far, as the servers count them when a connection has ended.
+
+        Waits at most 10 s until that many connections have.
+        """
+        until = time.monotonic() + 10
+        while True:
+            logs = b"".join(path.read_bytes() for path in self.folder.glob("sshd*/log"))
+            found = [(int(to), int(sent)) for sent, to in _TRANSFERRED.findall(logs)]
+            if len(found) >= connections or time.monotonic() > until:
+                return sum(to for to, _ in found), sum(sent for _, sent in found)
+            time.sleep(0.05)
 
     def processes(self) -> int | None:
         """Processes started on the hosts so far, by the counter of the process namespace that they share; None without one."""

@@ -28,6 +28,8 @@ class Tool:
     name: str
     prepare: Callable[[Fleet], None]
     command: Callable[[Fleet, str, int], Command]
+    counts: bool = False
+    """Whether it counts its own exchanges."""
 
 
 def nothing(_up: Fleet) -> None:
@@ -135,7 +137,7 @@ def end_masters(up: Fleet) -> None:
 
 TOOLS = (
     Tool("floor (Fabric)", nothing, floor),
-    Tool("compose-runbook", lambda up: (ours.inventory(up), None)[1], runbook),
+    Tool("compose-runbook", lambda up: (ours.inventory(up), None)[1], runbook, counts=True),
     Tool("pyinfra", prepare_pyinfra, pyinfra),
     Tool("Mitogen", nothing, ansible(mitogen=True)),
     Tool("ansible tuned", prepare_ansible, ansible()),

@@ -17,19 +17,15 @@ from runbooks import (
     events,
     heeding,
     interrupt,
-    promotion,
     propose,
     run_model,
     runner,
     screen,
-    screen_soak,
     session,
-    soak_news,
-    soaking,
 )
 from runbooks import plan as plans
 from runbooks.ahead import Ahead
-from runbooks.commands import options, planning, resuming, soak_starting, standing
+from runbooks.commands import options, standing
 from runbooks.commands.choice import Choice
 from runbooks.commands.codes import exit_code
 from runbooks.hostrun import HostRun, Left
@@ -59,6 +55,8 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
     """Carries a phase out on an environment and returns the exit code (DESIGN, "The command line")."""
     wanted: dict[str, Any] | None = None
     if how.kept_plan:
+        from runbooks.commands import planning
+
         kept, wanted = planning.read(Path(how.kept_plan))
         choice = replace(kept, inventory=choice.inventory)
     if not choice.environment:
@@ -69,6 +67,8 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         batches.sizes(how.serial)
     lost = ""
     if how.resume:
+        from runbooks.commands import resuming
+
         choice, lost = resuming.chosen(choice)
     phase = choice.read()
     collector, stop = Collector(), Flag()
@@ -161,6 +161,11 @@ def promoted(out: Output, opened: Session, plan: Plan, how: How) -> None:
 
     With `--check` nothing is changed, and with `--override` for a reason: then it is only said.
     """
+    if not any(host.variables.get("requires_soak") for host in opened.inventory.hosts):
+        return
+    # What only soaks need is not imported for those who have none.
+    from runbooks import promotion
+
     if not promotion.required(opened.inventory):
         return
     store = Store()
@@ -181,8 +186,15 @@ def watched_from_now_on(out: Output, opened: Session, folder: Path | None, code:
     What goes wrong here is said, and takes nothing from the run.
     """
     environment = opened.inventory.environment
+    begins = any(host.variables.get(name) for host in opened.inventory.hosts for name in ("soak", "requires_soak"))
     store = Store()
     try:
+        if not begins and not store.watched(environment):
+            return
+        # What only soaks need is not imported for those who have none.
+        from runbooks import promotion, screen_soak, soak_news, soaking
+        from runbooks.commands import soak_starting
+
         soak_news.end_all(store, environment, f"run {opened.run} changed {environment}", out.mask, out.warn)
         if code == 0 and promotion.watches(opened.inventory):
             begun = soak_starting.begin(store, opened, promotion.length(opened.inventory), folder)

@@ -8,7 +8,7 @@ from threading import Event
 from checks.evidence import RunRecord, Store
 from inventory import receivers
 from inventory.errors import InputError, RunbookError
-from runbooks import events, interrupt, session, soak_news, undo
+from runbooks import events, interrupt, session, undo
 from runbooks.commands import options
 from runbooks.commands.codes import exit_code
 from runbooks.notifier import telling
@@ -62,9 +62,12 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
                 with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
                     code = undo.rollback(opened, plans, what, emit, force=force)
             try:
-                soak_news.end_all(
-                    store, environment, f"rollback {opened.run} changed {environment}", out.mask, out.warn
-                )
+                if store.watched(environment):
+                    from runbooks import soak_news
+
+                    soak_news.end_all(
+                        store, environment, f"rollback {opened.run} changed {environment}", out.mask, out.warn
+                    )
             except RunbookError as error:
                 out.warn(f"the soaks of {environment} could not be ended: {error}")
             if out.as_json:

@@ -70,7 +70,7 @@ def begin(store: Store, opened: Session, wanted: Wanted, folder: Path | None) ->
         return None
     run = promotion.standing(store, opened.inventory.environment)
     soak = Soak(
-        f"soak-{opened.run}", opened.inventory.environment, str(folder.resolve()) if folder else "", book.declared(),
+        f"soak-{opened.run}", opened.inventory.environment, str(folder.resolve()) if folder else "", tuple(book.declared()),
         run.phase if run else "", run.id if run else "", run.promotion_key if run else "", opened.who,
         soaks.now().isoformat(timespec="milliseconds"), wanted.seconds, wanted.every_s,
     )  # fmt: skip

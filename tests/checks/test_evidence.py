@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -144,3 +146,48 @@ def test_a_state_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "file" / "below"))
     with pytest.raises(RunbookError, match="RUNBOOK_STATE"):
         Store()
+
+
+WITHOUT_SQLALCHEMY = """
+import sys
+from checks.evidence import GateRecord, RunRecord, StepRecord, Store
+from tests.checks.test_evidence import GATE, RUN
+if "sqlalchemy" in sys.modules:
+    for name in [name for name in sys.modules if name.startswith("sqlalchemy")]:
+        del sys.modules[name]
+store = Store()
+store.start(RUN)
+store.gate(GATE)
+store.step(*(StepRecord("r-1", "2026-01-01T00:02:00Z", host, "conditions", "done", 1.5) for host in ("web-1", "web-2")))
+store.heads([("web-1", "shop", "a" * 64), ("web-2", "shop", "b" * 64)])
+store.head("web-1", "shop", "c" * 64)
+store.end("r-1", outcome="done", code=0, message="m", hosts={"web-1": "changed"})
+assert store.known_head("web-1", "shop") == "c" * 64 and store.known_head("web-3", "shop") is None
+assert [run.hosts for run in store.runs(environment="staging")] == [{"web-1": "changed"}] and not store.runs(environment="production")
+assert not any(name.startswith("sqlalchemy") for name in sys.modules), "it was imported"
+store.close()
+"""
+
+
+def test_a_run_is_kept_without_sqlalchemy_and_reads_the_same_with_it(state):
+    Store().close()
+    done = subprocess.run([sys.executable, "-c", WITHOUT_SQLALCHEMY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    store = Store()
+    lean = store.runs(), store.known_head("web-1", "shop"), store.known_head("web-2", "shop")
+    store._plain = None
+    assert (store.runs(), store.known_head("web-1", "shop"), store.known_head("web-2", "shop")) == lean
+    assert (lean[0][0].outcome, lean[0][0].hosts, lean[1:]) == ("done", {"web-1": "changed"}, ("c" * 64, "b" * 64))
+    assert store.gates("r-1") == [GATE]
+    assert [step.host for step in store.steps("r-1")] == ["web-1", "web-2"]
+    store.close()
+
+
+def test_a_run_that_is_there_already_is_said_in_one_line(state):
+    Store().close()
+    store = Store()
+    store.start(RUN)
+    with pytest.raises(RunbookError, match=r"IntegrityError: UNIQUE constraint failed: runs\.id"):
+        store.start(RUN)
+    assert store.runs() == (RUN,)
+    store.close()
