@@ -26,7 +26,7 @@ def main() -> None:
             found[0] += 1
         return exchange(self, *given)
 
-    Shell.exchange = counted  # type: ignore[method-assign]
+    Shell.exchange = counted  # type: ignore[assignment]
     atexit.register(lambda: Path(os.environ["RUNBOOK_COUNTED"]).write_text(str(found[0])))
     sys.argv[0] = "invoke"
     program.run()
