@@ -12,6 +12,8 @@ import time
 import psycopg
 import psycopg_pool
 import redis
+import redis.backoff
+import redis.retry
 import standin
 import startup
 
@@ -30,7 +32,9 @@ def main() -> None:
             )
     except psycopg.Error as error:
         standin.fail(database, error)
-    counter = redis.Redis.from_url(cache, socket_timeout=3)
+    # Whoever comes back after a restart is asked again at once: a connection of before is no failure of now.
+    again = {"retry": redis.retry.Retry(redis.backoff.NoBackoff(), 1), "retry_on_error": [redis.ConnectionError]}
+    counter = redis.Redis.from_url(cache, socket_timeout=3, **again)
     try:
         counter.ping()
     except redis.RedisError as error:
@@ -40,7 +44,14 @@ def main() -> None:
     startup.wait("backend")
     limit = counter.getdel("drill:fail_after_s")
     # Transaction pooling allows no prepared statement that outlives its transaction in older poolers: none is made.
-    pool = psycopg_pool.ConnectionPool(database, min_size=2, max_size=10, timeout=5, kwargs={"prepare_threshold": None})
+    pool = psycopg_pool.ConnectionPool(
+        database,
+        min_size=2,
+        max_size=10,
+        timeout=5,
+        kwargs={"prepare_threshold": None},
+        check=psycopg_pool.ConnectionPool.check_connection,
+    )
     fails_at = time.monotonic() + float(limit) if limit else None
     print("backend: ready", flush=True)
     standin.serve(PORT, lambda path: answer(path, pool, counter, fails_at))

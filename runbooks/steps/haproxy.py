@@ -1,7 +1,7 @@
 """The configuration of HAProxy as a circuit breaker: one listener for each dependency. Pure.
 
 What the proposal says of a breaker (its section 4), in HAProxy's words: five failures in a row open it (`observe`, `error-limit 5`,
-`on-error mark-down`, and a check that asks five times before it says no), open for 30 s, closed by three good checks (`rise 3`,
+`on-error mark-down`, and a check that fails only after five, two seconds apart), open for 30 s, closed by three good checks (`rise 3`,
 two intervals of 15 s apart), and connections that stand are ended (`on-marked-down shutdown-sessions`).
 """
 
@@ -38,6 +38,12 @@ class Numbers:
     failures: int = 5
     open_s: float = 30.0
     closes: int = 3
+    pause_s: float = 2.0
+    """Between the checks that have to fail: a dependency that is only restarted should not be away for half a minute."""
+
+    def slowest_s(self, limit_s: float) -> float:
+        """How long a no can take: every one of the checks up to its limit (s), and what lies between them."""
+        return self.failures * (limit_s + self.pause_s) + 1
 
     @property
     def interval_ms(self) -> int:
@@ -92,16 +98,15 @@ frontend _statistics
 
 
 def _asks(numbers: Numbers, aggregator: str, port: int, limit_s: float) -> str:
-    """Each question is asked up to five times before it is answered with no, and then only by the aggregator's own word."""
+    """Each question is asked up to five times before it is answered with no, and only by the aggregator's own word."""
     return f"""\
 # Asks the aggregator: a real query to the dependency. Only its own "unhealthy", {numbers.failures} times in a row, opens a
 # breaker: an aggregator that is away opens none.
 listen _asks
     mode http
     bind 127.0.0.1:{ASKS}
-    timeout server {round(1000 * (limit_s + 1))}ms
-    retries {numbers.failures - 1}
-    retry-on 503
+    timeout server {round(1000 * numbers.slowest_s(limit_s))}ms
+    retries 0
     server aggregator {aggregator}:{port} resolvers engine init-addr last,libc,none
 """
 
@@ -113,10 +118,9 @@ def _listener(each: Breaker, numbers: Numbers, limit_s: float) -> str:
         f"listen {each.service}",
         f"    mode {'http' if each.http else 'tcp'}",
         f"    bind :{each.listen}",
-        # The slowest that the aggregator can be with a no: every try up to its limit.
-        f"    timeout check {round(1000 * ((limit_s + 1) * numbers.failures + 1))}ms",
+        f"    timeout check {round(1000 * (numbers.slowest_s(limit_s) + 1))}ms",
         "    option httpchk",
-        f"    http-check send meth GET uri /health/{each.service} ver HTTP/1.1 hdr Host {each.service}",
+        f"    http-check send meth GET uri /health/{each.service}?failures={numbers.failures}&pause={numbers.pause_s:g} ver HTTP/1.1 hdr Host {each.service}",
         "    http-check expect ! string unhealthy",
     ]
     if each.http:

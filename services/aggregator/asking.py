@@ -64,6 +64,16 @@ class Asker:
             self._running = asyncio.create_task(self._round())
         return await asyncio.shield(self._running)
 
+    async def in_a_row(self, check: Check, failures: int, pause_s: float) -> Answer:
+        """The first good answer, or the last of so many bad ones, `pause_s` seconds apart."""
+        answer = await self.one(check)
+        for _ in range(failures - 1):
+            if answer.ok:
+                break
+            await asyncio.sleep(pause_s)
+            answer = await self.one(check)
+        return answer
+
     async def one(self, check: Check) -> Answer:
         """One service's answer; never raises for what the service does."""
         begin = time.monotonic()

@@ -55,12 +55,22 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def one(request: web.Request) -> web.Response:
-    """One service, asked alone; 404 for one that is not known. Optional or not: 503 when it is down."""
+    """One service, asked alone; 404 for one that is not known. Optional or not: 503 when it is down.
+
+    `?failures=5&pause=2`: it is down only when it fails so many times in a row, so many seconds apart: what opens a circuit
+    breaker, which a service that is just restarted should not.
+    """
     asker, name = request.app[ASKER], request.match_info["service"]
     check = next((check for check in asker.settings.checks if check.service == name), None)
     if check is None:
         return web.json_response({"status": "unknown", "reason": "no such service"}, status=404, headers=NEVER_KEPT)
-    found = entry(await asker.one(check))
+    try:
+        failures, pause_s = int(request.query.get("failures", "1")), float(request.query.get("pause", "0"))
+    except ValueError:
+        failures, pause_s = 0, 0.0
+    if not (1 <= failures <= 100 and 0 <= pause_s <= 60):
+        return web.json_response({"status": "unknown", "reason": "no such count"}, status=400, headers=NEVER_KEPT)
+    found = entry(await asker.in_a_row(check, failures, pause_s))
     return web.json_response(found, status=code(found["status"]), headers=NEVER_KEPT)
 
 

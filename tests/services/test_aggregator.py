@@ -110,7 +110,21 @@ def test_a_service_that_is_needed_makes_it_503_and_an_optional_one_only_degraded
 def test_one_service_can_be_asked_alone_and_an_unknown_one_is_404(asked: Aggregator) -> None:
     assert asked.get("/health/postgres").document["status"] == "healthy"
     assert asked.get("/health/nobody").status == 404
+    assert [asked.get(f"/health/redis?{words}").status for words in ("failures=0", "pause=x", "pause=99")] == [400] * 3
     assert asked.get("/live").status == 200
+
+
+def test_a_service_that_is_only_restarted_is_not_down_for_who_asks_for_failures_in_a_row(tmp_path: Path) -> None:
+    port = servers.free_port()
+    with servers.aggregator({"CHECK_web": f"tcp://127.0.0.1:{port}"}, tmp_path) as found:
+        assert found.get("/health/web").status == 503
+        assert found.get("/health/web?failures=3&pause=0.1").status == 503
+        replies: list[int] = []
+        asker = threading.Thread(target=lambda: replies.append(found.get("/health/web?failures=60&pause=1").status))
+        asker.start()
+        with servers.running([sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], port):
+            asker.join()
+    assert replies == [200]
 
 
 @needs_servers

@@ -26,7 +26,7 @@ from tests.services import servers
 from tests.services.servers import Aggregator
 
 SECRET = "geheim"
-QUICK = Numbers(open_s=2.0)
+QUICK = Numbers(open_s=2.0, pause_s=0.2)
 pytestmark = pytest.mark.slow
 needs_servers = pytest.mark.skipif(
     not servers.INITDB or not Path("/usr/sbin/haproxy").exists() or not shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or os.getuid() != 0,

@@ -101,7 +101,7 @@ def test_the_file_has_a_listener_for_each_dependency_with_the_proposal_s_numbers
 
 def test_other_numbers_are_the_operator_s() -> None:
     text = planned(stack(), breaker_failures=2, breaker_open="10s", breaker_closes=2).created[FILE].decode()
-    assert "retries 1\n    retry-on 503" in text
+    assert "/health/pgbouncer?failures=2&pause=2 " in text
     assert "fastinter 10000ms downinter 10000ms fall 1 rise 2 observe layer4 error-limit 2" in text
 
 
