@@ -1,19 +1,25 @@
-"""How long planning takes: a 400-line file in process, 2,000 and 20,000 lines, and start-up beside a bare `invoke --list`.
+"""What planning costs in processor time: 400 lines in process, 2,000 and 20,000, and start-up beside `invoke --list`.
 
 `./inv bench --subject planning`
 """
 
 from __future__ import annotations
 
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
-from runbooks import book, draft
+from inventory.secrets import Mask
+from runbooks import book, draft, offline
+from runbooks.commands import planning
+from runbooks.commands.choice import Choice
 from runbooks.model import NO_FACTS
 from runbooks.output import Output
 from runbooks.survey_files import file_stack
@@ -48,44 +54,86 @@ def stack_text(lines: int) -> str:
     return "services:\n" + "".join(BLOCK.format(number) for number in range(lines // BLOCK.count("\n")))
 
 
+def spent_s() -> float:
+    """Processor time of this process and of those that it waited for, in seconds: what a busy machine distorts least."""
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + below.ru_utime + below.ru_stime
+
+
 def median_s(work: Callable[[], object], times: int) -> float:
-    """The median duration of a piece of work, after one run that does not count."""
+    """The median processor time of a piece of work, after one run that does not count."""
     work()
     taken = []
     for _ in range(times):
-        begin = time.perf_counter()
+        begin = spent_s()
         work()
-        taken.append(time.perf_counter() - begin)
+        taken.append(spent_s() - begin)
     return statistics.median(taken)
 
 
-def plan_s(folder: Path, lines: int, times: int) -> float:
-    """The median plan of phase 1, from reading the file to its edits, in this process."""
-    path = folder / f"compose-{lines}.yml"
-    path.write_text(stack_text(lines))
+def shared_text(lines: int) -> str:
+    """A Compose file of about so many lines in which every service takes its edges and its check from one anchor."""
+    service = "  app{0}:\n    <<: *base\n    image: registry.example/app{0}\n    environment:\n      NUMBER: {0}\n"
+    return (
+        "x-base: &base\n  depends_on: [db]\n  healthcheck: {test: [CMD, ready]}\nservices:\n  db:\n    image: postgres:17\n"
+        + "".join(service.format(number) for number in range(lines // service.count("\n")))
+    )
+
+
+def plan_s(folder: Path, text: str, times: int) -> float:
+    """The median plan of phase 1, from reading the file to what an operator is told, in this process."""
+    path = folder / "compose.yml"
+    path.write_text(text)
+    phase = book.load("1")
+    return median_s(lambda: offline.offline(file_stack([path]), phase, Mask()), times)
+
+
+def walk_s(folder: Path, text: str, times: int) -> float:
+    """The median of the edits alone: from reading the file to the proven result of the last step."""
+    path = folder / "compose.yml"
+    path.write_text(text)
     phase = book.load("1")
     return median_s(lambda: draft.walk(phase, file_stack([path]), NO_FACTS, {}), times)
 
 
 def program_s(words: list[str], folder: Path, times: int = 7) -> float:
-    """The median duration of a program."""
-    return median_s(lambda: subprocess.run(words, cwd=folder, capture_output=True, check=False), times)
+    """The median of a program. Modules are kept compiled, as they are where nobody says otherwise."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return median_s(lambda: subprocess.run(words, cwd=folder, env=environment, capture_output=True, check=False), times)
+
+
+def own_s(folder: Path, times: int) -> float:
+    """The median of `plan --file` itself, once everything is loaded: reading, planning, and printing."""
+    choice = Choice("1", "", None, "", (), ())
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        return median_s(lambda: planning.plan(Output(), choice, files=[str(folder / "compose-400.yml")]), times)
 
 
 def bench(out: Output) -> int:
     """Measures and shows. Returns the exit code."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        short, middle, long = plan_s(folder, 400, 21), plan_s(folder, 2000, 5), plan_s(folder, 20000, 1)
-        out.show(
-            f"plan in process: 400 lines {short * 1000:.1f} ms, 2,000 lines {middle * 1000:.0f} ms, 20,000 lines {long:.2f} s"
+        walked = walk_s(folder, stack_text(400), 21)
+        short, middle, long = (
+            plan_s(folder, stack_text(lines), times) for lines, times in ((400, 21), (2000, 5), (20000, 3))
         )
-        out.show(f"a line of 20,000 takes {long / middle / 10:.2f} times what one of 2,000 takes (1.00 is linear)")
+        out.show(
+            f"edits of phase 1 in process: 400 lines {walked * 1000:.1f} ms",
+            f"plan in process: 400 lines {short * 1000:.1f} ms, 2,000 lines {middle * 1000:.0f} ms, 20,000 lines {long:.2f} s",
+            f"a line of 20,000 takes {long / middle / 10:.2f} times what one of 2,000 takes (1.00 is linear)",
+        )
+        middle, long = plan_s(folder, shared_text(2000), 5), plan_s(folder, shared_text(20000), 3)
+        out.show(f"where all services share one anchor: {long / middle / 10:.2f} times ({long:.2f} s)")
         (folder / "tasks.py").write_text("from invoke import task\n\n@task\ndef nothing(c):\n    '''Does nothing.'''\n")
+        (folder / "compose-400.yml").write_text(stack_text(400))
         invoke = [sys.executable, "-m", "invoke"]
         bare = program_s([*invoke, "--list"], folder)
         listed = program_s([str(ROOT / "inv"), "--list"], folder)
         planned = program_s([str(ROOT / "inv"), "plan", "--phase", "1", "--file", "compose-400.yml"], folder)
-        out.show(f"bare invoke --list {bare * 1000:.0f} ms; ./inv --list {listed / bare:.2f} times that; "
-              f"plan --file of 400 lines {planned / bare:.2f} times")  # fmt: skip
+        own = own_s(folder, 7)
+        out.show(
+            f"bare invoke --list {bare * 1000:.0f} ms; ./inv --list {listed / bare:.2f} times that; plan --file of 400 lines "
+            f"{planned * 1000:.0f} ms, {planned / bare:.2f} times, of which {own * 1000:.0f} ms are its own work: "
+            f"{(planned - own) / bare:.2f} times without it"
+        )
     return 0

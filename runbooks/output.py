@@ -31,13 +31,9 @@ class Output:
 
     def show(self, *parts: RenderableType, style: str = "") -> None:
         """Shows lines, tables and the like. Text is masked here; what is built of parts was masked when it was built."""
-        for part in parts:
-            self.console.print(
-                self.mask.hide(part) if isinstance(part, str) else part,
-                style=style or None,
-                markup=False,
-                soft_wrap=not self.console.record,
-            )
+        shown = [self.mask.hide(part) if isinstance(part, str) else part for part in parts]
+        if shown:
+            self.console.print(*shown, sep="\n", style=style or None, markup=False, soft_wrap=not self.console.record)
 
     def document(self, found: Any) -> None:
         """The document of `--json`; nothing without it."""

@@ -20,7 +20,7 @@ from runbooks import applying, ready, restarts
 from runbooks.book import Phase, PhaseStep
 from runbooks.compose import startup
 from runbooks.compose.model import Stack
-from runbooks.compose.patch import line_before, patch
+from runbooks.compose.patch import lines_before, patch
 from runbooks.draft import Draft, DraftStage
 from runbooks.model import Change, Facts, runs
 from runbooks.plan_model import (
@@ -158,12 +158,13 @@ def _roots(services: Iterable[str], renewed: frozenset[str], stack: Stack) -> fr
 def _step(step: PhaseStep, change: Change, first: Stack) -> StepPlan:
     """A step as it is told. Its lines are those of the files as they are now, before any step: there people look."""
 
-    def now(path: str, line: int) -> int:
-        if path not in first.files or path not in change.stack.files:
-            return line
-        return line_before(first.files[path], change.stack.files[path], line)
-
-    altered = tuple(replace(each, line=now(each.path, each.line)) for each in change.altered)
+    now = {
+        path: lines_before(first.files[path], change.stack.files[path])
+        for path in {each.path for each in change.altered} & first.files.keys() & change.stack.files.keys()
+    }
+    altered = tuple(
+        replace(each, line=now[each.path](each.line)) if each.path in now else each for each in change.altered
+    )
     return StepPlan(
         step=step.name, kind=step.kind, risk=step.risk, altered=altered, kept=change.kept, refused=change.refused,
         notes=change.notes, probes=change.probes, before_undo=change.before_undo, images=change.images,

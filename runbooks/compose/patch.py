@@ -7,7 +7,8 @@ the stretches where they differ.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 
 CONTEXT = 3
 _SAME = 3
@@ -33,17 +34,22 @@ def patch(before: bytes, after: bytes, path: str) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in text)
 
 
-def line_before(before: bytes, after: bytes, line: int) -> int:
-    """Where a line of the text after (counted from 1) stands in the text before; for a new one, the line that it follows."""
-    at = line - 1
-    shift = 0
-    for low, high, from_new, to_new in _changes(_lines(before), _lines(after)):
-        if at < from_new:
-            break
+def lines_before(before: bytes, after: bytes) -> Callable[[int], int]:
+    """Tells of lines of the text after (counted from 1) where they stand in the text before; of a new one, which it follows."""
+    blocks = list(_changes(_lines(before), _lines(after)))
+    starts = [from_new for _, _, from_new, _ in blocks]
+
+    def line_before(line: int) -> int:
+        at = line - 1
+        number = bisect_right(starts, at) - 1
+        if number < 0:
+            return line
+        low, high, from_new, to_new = blocks[number]
         if at < to_new:
             return max(1, min(low + at - from_new, high - 1) + 1 if high > low else low)
-        shift = (high - low) - (to_new - from_new) + shift
-    return at + shift + 1
+        return at + high - to_new + 1
+
+    return line_before
 
 
 def _lines(data: bytes) -> list[str]:

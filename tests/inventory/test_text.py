@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
-from inventory import text
+from inventory import composer, text
 from inventory.errors import InputError
 
 EXAMPLES = int(os.environ.get("RUNBOOK_EXAMPLES", "0")) or 300
@@ -140,6 +142,43 @@ def test_nesting_is_read_up_to_its_limit(form: str) -> None:
         else:
             with pytest.raises(InputError, match="nested deeper"):
                 text.load(data, "x.yml")
+
+
+@pytest.mark.parametrize("form", ["indented", "in one line"])
+def test_deep_blocks_are_refused_with_their_line_before_anything_recurses(form: str) -> None:
+    depth = 5 * text.DEPTH
+    lines = [" " * level + "a:" for level in range(depth)] if form == "indented" else ["- " * depth + "a"]
+    with pytest.raises(InputError, match="nested deeper") as caught:
+        text.parse("\n".join(lines).encode(), "x.yml")
+    assert caught.value.line == (text.DEPTH if form == "indented" else 1)
+
+
+@pytest.mark.parametrize("raw", ["010", "0x10", "1.10", "yes", "true", "null", "~", "12", ".inf", "2024-01-01"])
+def test_a_tag_makes_a_text_of_anything(raw: str) -> None:
+    data = f"a: !!str {raw}\nb: !<tag:yaml.org,2002:str> {raw}\n"
+    assert text.load(data.encode(), "x.yml") == {"a": raw, "b": raw}
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(PIECES, max_size=40).map("".join))
+@example("a: &x 1\nb: *x\nc: [1, {d: e}]\n")
+@example("a: !!str 1\nb: ! 2\nc: 'x'\nd: |\n  y\n")
+def test_nodes_are_those_of_ruamel_yaml_s_own_composer_but_for_guessed_tags(data: str) -> None:
+    def told(node: Any) -> Any:
+        mark = (node.start_mark.index, node.start_mark.line, node.end_mark.index)
+        inner = node.value if isinstance(node.value, str) else [
+            tuple(map(told, child)) if isinstance(child, tuple) else told(child) for child in node.value
+        ]  # fmt: skip
+        return type(node).__name__, mark, getattr(node, "style", None), inner
+
+    def attempted(compose: Any) -> Any:
+        try:
+            root = compose(data)
+            return None if root is None else told(root)
+        except (YAMLError, ValueError, RecursionError) as error:
+            return type(error).__name__
+
+    assert attempted(composer.compose) == attempted(lambda found: YAML(typ="safe", pure=False).compose(found))
 
 
 def test_brackets_in_text_are_no_nesting() -> None:

@@ -16,7 +16,7 @@ from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import book, draft, offline, plan
 from runbooks.compose.model import Stack
-from runbooks.compose.patch import line_before
+from runbooks.compose.patch import lines_before
 from runbooks.learning import learn
 from runbooks.model import NO_FACTS, Answer, Facts
 from runbooks.plan_model import Baseline, HostPlan, Plan, Trial
@@ -290,7 +290,7 @@ def test_a_host_s_plan_is_found_by_its_name() -> None:
 
 def test_a_changed_line_is_named_where_it_stands_in_the_file_now() -> None:
     before, after = b"a\nb\nc\n", b"a\nnew\nb\nC\n"
-    assert [line_before(before, after, line) for line in (1, 2, 3, 4)] == [1, 1, 2, 3]
+    assert [lines_before(before, after)(line) for line in (1, 2, 3, 4)] == [1, 1, 2, 3]
 
 
 def test_hooks_are_part_of_what_a_kept_plan_does() -> None:
