@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runbooks.compose import project, splice
+from runbooks.compose.model import ProjectSpec, Service, Span
 from tests.runbooks.compose.material import CASES, ROOT, Case
 
 
@@ -47,6 +48,13 @@ def test_reading_the_result_anew_gives_the_stack_that_was_returned(case: Case) -
         applied.stack.value,
         applied.stack.warnings,
     )
+    assert [_spans(service) for service in again.services.values()] == [
+        _spans(service) for service in applied.stack.services.values()
+    ]
+
+
+def _spans(service: Service) -> dict[str, tuple[Span, ...]]:
+    return {name: variable.spans for name, variable in service.environment.items()}
 
 
 def test_there_are_cases_for_at_least_sixty_forms() -> None:
@@ -61,3 +69,11 @@ def test_the_same_file_with_dos_line_ends_keeps_them(case: Case) -> None:
     unix = {path: data.replace(b"\r\n", b"\n") for path, data in applied.stack.files.items()}
     assert unix == dict(splice.apply(case.stack, case.operations).stack.files)
     assert all(data.count(b"\n") == data.count(b"\r\n") for data in applied.stack.files.values())
+
+
+def test_a_tag_makes_a_text_of_a_variable_that_looks_like_a_number() -> None:
+    """Compose 2.26.1 renders 010 for the tagged one, and 8 for the other."""
+    text = b"services:\n  web:\n    environment:\n      TAGGED: !!str 010\n      PLAIN: 010\n"
+    stack = project.load(ProjectSpec(ROOT, "x", ("compose.yml",)), {f"{ROOT}/compose.yml": text})
+    found = {name: variable.value for name, variable in stack.services["web"].environment.items()}
+    assert found == {"TAGGED": "010", "PLAIN": "8"}
