@@ -79,7 +79,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks)
     ) as opened:
         emit = events.fan_out(collector, shown)
-        promotion.required(opened.inventory)
+        needs_soak(opened)
         within_windows(opened, how, emit)
         if lost and not how.check and (half := resuming.found(opened, lost, emit)).hosts:
             out.show(*(f"{name}  {left.why}" for name, left in half.hosts.items()))
@@ -158,18 +158,25 @@ def warn_of_windows(opened: Session, plan: Plan, sizes: Sequence[str], emit: eve
             emit(events.Noted(host=name, text=text, attention=True))
 
 
+def needs_soak(opened: Session) -> bool:
+    """Whether a soak must have passed elsewhere. Raises InputError where what the inventory says of it cannot be."""
+    if not any(host.variables.get("requires_soak") for host in opened.inventory.hosts):
+        return False
+    # What only soaks need is not imported for those who have none.
+    from runbooks import promotion
+
+    return promotion.required(opened.inventory) is not None
+
+
 def promoted(out: Output, opened: Session, plan: Plan, how: How) -> None:
     """Sees to it that the required soak has passed. Raises Refused where it has not.
 
     With `--check` nothing is changed, and with `--override` for a reason: then it is only said.
     """
-    if not any(host.variables.get("requires_soak") for host in opened.inventory.hosts):
+    if not needs_soak(opened):
         return
-    # What only soaks need is not imported for those who have none.
     from runbooks import promotion
 
-    if not promotion.required(opened.inventory):
-        return
     store = Store()
     try:
         refusal = promotion.refusal(store, opened.inventory, plan)
