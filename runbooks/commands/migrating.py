@@ -70,8 +70,6 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         from runbooks.commands import resuming
 
         choice, lost = resuming.chosen(choice)
-    from runbooks import promotion
-
     phase = choice.read()
     collector, stop = Collector(), Flag()
     shown = RunScreen(out.console, out.mask)
