@@ -7,7 +7,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from cli import attacking, hosts, looking, practice, running, soak
+from cli import attacking, hosts, looking, practice, running, scale, soak
 
 TASKS: dict[str, tuple[Any, ...]] = {
     "": (
@@ -17,6 +17,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
     ),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),
     "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_sample, practice.lab_down),
+    "scale": (scale.scale_start, scale.scale_tick, scale.scale_stop),
     "soak": (
         soak.soak_start, soak.soak_tick, soak.soak_status, soak.soak_stop, soak.soak_report, soak.soak_schedule,
         soak.soak_metrics, soak.soak_dashboards,

@@ -27,7 +27,7 @@ def soak_start(_context: Context, env: str, inventory: str = "", limit: str = ""
 
 @task(name="tick", auto_shortflags=False, help=about("env", "follow", "json"))
 def soak_tick(_context: Context, env: str = "", follow: bool = False, json: bool = False) -> None:
-    """Make one round of every running soak that is due; safe to call from anything, at any time, twice at once."""
+    """Make one round of every running soak that is due, and of scaling where it was started; safe to call at any time."""
     from runbooks.commands import soaking
 
     finish(lambda out: soaking.tick(out, env, follow=follow), as_json=json)

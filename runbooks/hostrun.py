@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from checks.model import Probe, Sample
 from checks.probes import round_
@@ -256,8 +257,15 @@ def back_again(services: Iterable[str], restarts: Sequence[Restart]) -> tuple[Pr
     return tuple(found)
 
 
+class Holds(Protocol):
+    """Whoever holds a host's lock."""
+
+    @property
+    def writer(self) -> HostWriter: ...
+
+
 @contextmanager
-def heartbeat(hosts: Sequence[HostRun]) -> Iterator[None]:
+def heartbeat(hosts: Sequence[Holds]) -> Iterator[None]:
     """Renews the hosts' locks until the end. A lock that was lost is noticed by the next commit, which checks it."""
     over = threading.Event()
 

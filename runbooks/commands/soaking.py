@@ -15,6 +15,7 @@ from checks.report import gather
 from checks.soak import Soak
 from inventory.errors import InputError
 from runbooks import promotion, report_html, screen_soak, soak_news, soaking
+from runbooks.commands import scaling
 from runbooks.commands.codes import exit_code
 from runbooks.output import Output
 from runbooks.soaking import Ticked, Ticker
@@ -48,8 +49,12 @@ def tick(out: Output, environment: str = "", *, follow: bool = False) -> int:
                     out.show(*screen_soak.ticked(ticked))
                 code = max(code, exit_code(ticked.errors, ticked.samples)) if ticked.errors else code
             if not follow:
-                out.document({"ticks": [screen_soak.ticked_document(each) for each in told]})
-                return code
+                # The same timer calls for a round of scaling, where that was started.
+                due = {name: where for name, where in scaling.started().items() if environment in ("", name)}
+                scaled, worst = scaling.every(out, due)
+                ticks = [screen_soak.ticked_document(each) for each in told]
+                out.document({"ticks": ticks, **({"scaled": scaled} if due else {})})
+                return max(code, worst)
             left = Soaks(store).all(environment=environment or None, running=True)
             if not left:
                 out.document({"ticks": [screen_soak.ticked_document(each) for each in told]})
