@@ -166,26 +166,33 @@ def points(store: Store, soak: Soak, series: Sequence[Series], span_s: float) ->
     samples, rollups = store.table("samples"), store.table("rollups")
     ids = [each.id for each in series]
     per = max(1, round(span_s / soak.every_s))
-    sums: dict[tuple[int, float], Sum] = defaultdict(Sum)
+    parts: dict[tuple[int, float], list[Any]] = defaultdict(list)
     with store.reading() as connection:
         there = select(func.min(samples.c.tick), func.max(samples.c.tick)).where(samples.c.series.in_(ids))
         first, last = connection.execute(there).one()
         # Span by span the store goes through its samples in their own order; all at once it would sort them first.
         for start in () if first is None else range(first // per * per, last + 1, per):
             for row in grouped(connection, store, ids, range(start, start + per)):
-                sums[row.series, start * soak.every_s].add(row)
+                parts[row.series, start * soak.every_s].append(row)
         spans = select(rollups.c.span_s).where(rollups.c.span_s != ALL).distinct()
         for (own,) in connection.execute(spans).all():
             many = max(1, int(per * soak.every_s // own))
             place = (rollups.c.number // many).label("place")
             query = select(rollups.c.series, place, *_added(rollups)).group_by(rollups.c.series, place)
             for row in connection.execute(query.where(rollups.c.series.in_(ids), rollups.c.span_s == own)):
-                sums[row.series, float(row.place * many * own)].add(row)
-    return [
-        Point(id_, at, found.ok, found.failed, found.unknown, found.total / found.valued if found.valued else None,
-              found.lowest, found.highest)
-        for (id_, at), found in sorted(sums.items(), key=lambda each: each[0])
-    ]  # fmt: skip
+                parts[row.series, float(row.place * many * own)].append(row)
+    return [_point(id_, at, parts[id_, at]) for id_, at in sorted(parts)]
+
+
+def _point(id_: int, at: float, parts: Sequence[Any]) -> Point:
+    """A span's point: most have one part, those in which rolling up ended have more."""
+    found = parts[0]
+    if len(parts) > 1:
+        found = Sum()
+        for part in parts:
+            found.add(part)
+    mean = found.total / found.valued if found.valued else None
+    return Point(id_, at, found.ok, found.failed, found.unknown, mean, found.lowest, found.highest)
 
 
 def totals(connection: Connection, store: Store, ids: Iterable[int]) -> Sequence[Any]:
