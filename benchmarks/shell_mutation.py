@@ -24,7 +24,9 @@ from benchmarks.shell_mutants import Mutant
 from inventory.errors import RunbookError
 
 SHELL = "rollback/host.sh"
-QUICK = tuple(f"tests/rollback/test_{name}.py" for name in ("effects", "program", "commit", "refusals", "records", "together"))
+QUICK = tuple(
+    f"tests/rollback/test_{name}.py" for name in ("effects", "program", "commit", "refusals", "records", "together")
+)
 SLOW = ("tests/rollback/test_faults.py", "tests/rollback/test_races.py")
 ONE_SHELL = "not bash and not busybox"
 """Tests that run once for each shell run once: what a mutant does does not hang on the shell."""
