@@ -93,15 +93,6 @@ class Noted(HostEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovered(HostEvent):
-    """What an earlier run had left half written was finished or reverted."""
-
-    run: str
-    how: Literal["finished", "reverted"]
-    paths: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class HookRan(HostEvent):
     """A hook of the inventory ran, before or after a batch. `detail`: why it failed; `stops`: that ends the run.
 
@@ -129,16 +120,6 @@ class StepStarted(HostEvent):
     files: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     expected_s: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageReady(HostEvent):
-    """The image of a service that a step adds was pulled, built or loaded."""
-
-    service: str
-    image: str
-    image_id: str
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

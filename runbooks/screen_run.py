@@ -64,9 +64,6 @@ class RunScreen:
     def _noted(self, event: events.Noted) -> None:
         self._say(f"  {event.host}  {event.text}", "yellow" if event.attention else "dim")
 
-    def _recovered(self, event: events.Recovered) -> None:
-        self._say(f"  {event.host}  an interrupted run was {event.how}: {event.run}", "yellow")
-
     def _hook_ran(self, event: events.HookRan) -> None:
         if event.ok:
             self._say(f"  {event.host}  {event.when} the batch: {event.name} ({event.seconds:.1f} s)", "dim")
