@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from inventory.errors import HostFailed, Refused
+from inventory.errors import HostFailed, Locked, Refused
 from rollback.model import FileState, FileWrite, Transaction
 from tests.rollback.test_commit import change
 
@@ -154,3 +154,16 @@ def test_a_command_that_always_fails_lets_nothing_be_written_and_says_what(write
     assert sorted((path.name, path.read_bytes()) for path in project.iterdir() if path.is_file()) == before
     host.recover()
     assert host.snapshots() == ()
+
+
+def test_a_heartbeat_says_when_the_lock_was_broken_and_does_not_take_it_back(ready, writer, project):
+    ready.renew()
+    writer(run="run-2").unlock("run-1")
+    with pytest.raises(Locked, match="this run no longer holds the lock"):
+        ready.renew()
+    assert not (project / ".compose-runbook.lock").is_symlink()
+    other = writer(run="run-2")
+    other.lock()
+    with pytest.raises(Locked, match=r"holds the lock since .*\(run run-2\)"):
+        ready.renew()
+    assert other.owner().run == "run-2"
