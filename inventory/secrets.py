@@ -41,9 +41,11 @@ class Mask:
         self._stale = False
 
     def add(self, secret: str) -> None:
-        """Hides `secret` from now on, as it is and percent-encoded; of one with several lines each long one too."""
+        """Hides `secret` from now on, as it is, percent-encoded and as files write it; of one with several lines each long
+        one too."""
         forms = {secret, unquote(secret), *(line.strip() for line in secret.splitlines() if len(line.strip()) >= 8)}
         forms |= {encode(form) for form in (secret, unquote(secret)) for encode in (_quoted, quote_plus)}
+        forms |= set(_written(secret))
         with self._lock:
             fresh = {form for form in forms if len(form) >= SHORTEST} - self._secrets
             if fresh:
@@ -119,6 +121,16 @@ class Mask:
 def _kept(password: str) -> str:
     """A password as it is shown: a reference to a variable says nothing that is secret, unless it has a default."""
     return password if _REFERENCE.match(password.strip("\"'")) else MASKED
+
+
+def _written(secret: str) -> Iterable[str]:
+    """A secret as Compose files and env files have it: dollars doubled, in single or double quotes with their escapes."""
+    if not any(char in secret for char in "'\"\\$"):
+        return
+    double = secret.replace("\\", "\\\\").replace('"', '\\"')
+    yield double.replace("$", "\\$")
+    for text, escaped in ((secret, double), (secret.replace("$", "$$"), double.replace("$", "$$"))):
+        yield from (text, text.replace("'", "''"), text.replace("'", "\\'"), escaped)
 
 
 def _quoted(text: str) -> str:

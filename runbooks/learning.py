@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from inventory.errors import InputError
-from inventory.secrets import Mask
+from inventory.secrets import NAMES, Mask
 from runbooks import secret_text
 from runbooks.compose import environment
 from runbooks.compose.model import Stack
@@ -35,10 +35,10 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
             except InputError:
                 continue
             for name, given in bound.items():
-                mask.learn(name, given.value)
+                resolved(mask, name, given.value)
     for service in stack.services.values():
         for variable in service.environment.values():
-            mask.learn(variable.name, variable.value or "")
+            resolved(mask, variable.name, variable.value or "")
         for key in ("command", "entrypoint"):
             words = service.value.get(key)
             for secret in secret_text.bare(" ".join(map(str, words)) if isinstance(words, list) else str(words or "")):
@@ -46,7 +46,14 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
     for members in facts.containers.values():
         for each in members:
             for name, value in each.environment.items():
-                mask.learn(name, value)
+                resolved(mask, name, value)
+
+
+def resolved(mask: Mask, name: str, value: str) -> None:
+    """Learns a value as a container gets it: a `${` in it refers to nothing, and belongs to the secret."""
+    if "${" in value and NAMES.search(name):
+        mask.add(value)
+    mask.learn(name, value)
 
 
 def names(stack: Stack) -> Iterator[str]:

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.errors import InputError
+from inventory.secrets import Mask
 from runbooks import book
 from runbooks.compose import project, splice
 from runbooks.compose.intent import meaning
 from runbooks.compose.model import Stack
+from runbooks.compose.patch import patch
+from runbooks.learning import learn
 from runbooks.model import NO_FACTS, Answer, Change, Facts
 from runbooks.survey_files import file_stack
 from tests.runbooks.compose.test_corpus import REAL, ROOT, completed, name, needs_corpus
@@ -225,3 +228,18 @@ def test_the_example_names_every_service_that_its_urls_name() -> None:
     assert not made.refused
     for line in ("POSTGRES_SERVICE=postgres", "REDIS_SERVICE=redis", "ELASTICSEARCH_SERVICE=elasticsearch"):
         assert line in made.stack.files[made.stack.spec.directory + "/.env"].decode()
+
+
+@pytest.mark.parametrize("middle", ["-", "it's", 'quo"te', "back\\slash", "\\'\"$#", "${NOT}", "$dollar$$", "'", " # "])
+def test_no_way_of_writing_a_password_shows_it_in_the_plan(middle: str) -> None:
+    password = f"Qz7{middle}Xk9vvvv"
+    single = "'" + password.replace("'", "''").replace("$", "$$") + "'"
+    stack = stack_of(f"services:\n  a:\n    image: x\n    environment:\n      THE_SECRET: {single}\n")
+    made, mask = planned(stack), Mask()
+    learn(mask, stack, NO_FACTS)
+    texts = [patch(stack.files.get(path, b""), data, path) for path, data in made.stack.files.items()]
+    texts += [f"{each.before} {each.after}" for each in made.altered]
+    shown = mask.hide("\n".join(texts))
+    assert made.edits
+    assert "Qz7" not in shown
+    assert "Xk9" not in shown
