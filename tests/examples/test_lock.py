@@ -1,0 +1,115 @@
+"""The worked example of a shared lock against a real Redis: fifty contenders, some killed while they hold it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as client
+
+from tests.services import servers
+
+PATH = Path(__file__).resolve().parents[2] / "examples" / "lock" / "lock.py"
+_spec = importlib.util.spec_from_file_location("lock_example", PATH)
+assert _spec
+assert _spec.loader
+example = importlib.util.module_from_spec(_spec)
+sys.modules["lock_example"] = example
+_spec.loader.exec_module(example)
+pytestmark = pytest.mark.slow
+HOLDER = """
+import importlib.util, sys, time, redis
+spec = importlib.util.spec_from_file_location("lock_example", sys.argv[1])
+example = importlib.util.module_from_spec(spec)
+sys.modules["lock_example"] = example
+spec.loader.exec_module(example)
+connection = redis.Redis(port=int(sys.argv[2]), password="pw")
+while not (held := example.acquire(connection, "lock", 300)):
+    time.sleep(0.005)
+connection.rpush("killed", held.fence)
+print(held.fence, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with servers.redis("pw") as (port, _):
+        yield port
+
+
+@pytest.fixture
+def connection(port: int) -> client.Redis:
+    found = client.Redis(port=port, password="pw")
+    found.flushall()
+    return found
+
+
+def test_fifty_contenders_of_whom_five_are_killed_never_lose_a_write_nor_take_one_back(port: int, connection: client.Redis) -> None:  # fmt: skip
+    """Each adds one to a number that only the lock guards. Were two inside at once, an addition would be lost."""
+    done: list[int] = []
+    guard = threading.Lock()
+
+    def contend() -> None:
+        own = client.Redis(port=port, password="pw")
+        left = 4
+        while left:
+            held = example.acquire(own, "lock", 60_000)
+            if held is None:
+                time.sleep(0.002)
+                continue
+            count = int(own.get("count") or 0)
+            written = example.write(own, held, "count", str(count + 1))
+            assert example.release(own, held)
+            if written:
+                left -= 1
+                with guard:
+                    done.append(held.fence)
+
+    words = [sys.executable, "-c", HOLDER, str(PATH), str(port)]
+    holders = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(5)]
+    threads = [threading.Thread(target=contend) for _ in range(45)]
+    try:
+        for thread in threads:
+            thread.start()
+        for holder in holders:
+            assert holder.stdout
+            assert int(holder.stdout.readline()) > 0
+            holder.kill()
+        for thread in threads:
+            thread.join(120)
+            assert not thread.is_alive()
+    finally:
+        for holder in holders:
+            holder.kill()
+            holder.wait()
+            assert holder.stdout
+            holder.stdout.close()
+    assert connection.get("count") == b"180"
+    assert len(set(done)) == 180
+    killed = [int(fence) for fence in connection.lrange("killed", 0, -1)]
+    assert len(set(killed)) == 5
+    assert not set(killed) & set(done)
+
+
+def test_who_slept_past_its_time_is_kept_from_writing_over_its_successor(connection: client.Redis) -> None:
+    late = example.acquire(connection, "lock", 1)
+    while connection.exists("lock"):
+        time.sleep(0.002)
+    next_ = example.acquire(connection, "lock", 60_000)
+    assert late
+    assert next_
+    assert next_.fence > late.fence
+    assert example.write(connection, next_, "value", "new")
+    assert not example.write(connection, late, "value", "old")
+    assert connection.get("value") == b"new"
+    assert not example.release(connection, late), "a lock of another's stays"
+    assert example.acquire(connection, "lock", 60_000) is None
+    assert example.release(connection, next_)
+    assert example.acquire(connection, "lock", 60_000)
