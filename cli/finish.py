@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from runbooks.output import Output
 
 
-def finish(work: Callable[[Output], int], *, as_json: bool = False, yes: bool = False) -> None:
+def finish(work: Callable[[Output], int], *, as_json: bool = False, yes: bool = False, as_lines: bool = False) -> None:
     """Runs a command and ends the program with its exit code. Bad input is one line, whatever it is."""
     from inventory.errors import RunbookError
     from runbooks.output import Output
 
-    out = Output(as_json=as_json, yes=yes)
+    out = Output(as_json=as_json, yes=yes, as_lines=as_lines)
     try:
         code = work(out)
         sys.stdout.flush()

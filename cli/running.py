@@ -32,24 +32,25 @@ def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] 
 
 @task(iterable=["step", "tags"], auto_shortflags=False, help=about(
     "phase", "env", "inventory", "plan", "limit", "step", "tags", "serial", "check", "diff", "yes", "accept-risk",
-    "accept-drift", "override", "resume", "forks", "json"))  # fmt: skip
+    "accept-drift", "override", "resume", "forks", "json", "json-lines"))  # fmt: skip
 def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = "", plan: str = "", limit: str = "",
             step: Iterable[str] | None = None, tags: Iterable[str] | None = None, serial: str = "", check: bool = False, diff: bool = False,
             yes: bool = False, accept_risk: str = "medium", accept_drift: bool = False, override: str = "", resume: bool = False,
-            forks: str = "", json: bool = False) -> None:  # fmt: skip
+            forks: str = "", json: bool = False, json_lines: bool = False) -> None:  # fmt: skip
     """Carry a phase out on an environment: each step proven, gated, and undone where its gate fails."""
     from runbooks.commands import migrating
     from runbooks.commands.choice import Choice
 
     choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
     how = migrating.How(serial, check, diff, accept_risk, plan, resume, override.strip(), forks, accept_drift)
-    finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes)
+    finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes, as_lines=json_lines)
 
 
 @task(auto_shortflags=False, help=about(
-    "env", "inventory", "run", "to", "with-later", "limit", "force", "from-controller", "yes", "forks", "json"))  # fmt: skip
+    "env", "inventory", "run", "to", "with-later", "limit", "force", "from-controller", "yes", "forks", "json", "json-lines"))  # fmt: skip
 def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "", to: str = "", with_later: bool = False, limit: str = "",
-             force: bool = False, from_controller: bool = False, yes: bool = False, forks: str = "", json: bool = False) -> None:  # fmt: skip
+             force: bool = False, from_controller: bool = False, yes: bool = False, forks: str = "",
+             json: bool = False, json_lines: bool = False) -> None:  # fmt: skip
     """Undo the last run that you made, or another one: every file byte for byte."""
     from runbooks.commands import rolling_back
 
@@ -68,4 +69,5 @@ def rollback(_context: Context, env: str = "", inventory: str = "", run: str = "
         ),
         as_json=json,
         yes=yes,
+        as_lines=json_lines,
     )

@@ -24,9 +24,12 @@ PICTURE_WIDTH = 120
 class Output:
     """One command's output. With `as_json` standard output holds the document alone, and people read standard error."""
 
-    def __init__(self, *, as_json: bool = False, yes: bool = False) -> None:
-        self.mask, self.as_json, self._yes = Mask(), as_json, yes
-        self.console = console(stderr=as_json)
+    def __init__(self, *, as_json: bool = False, yes: bool = False, as_lines: bool = False) -> None:
+        """`as_lines`: standard output is for a run's events, a line of JSON each; people read standard error."""
+        if as_json and as_lines:
+            raise InputError("are two forms of one output", key="--json, --json-lines", mend="name one of them")
+        self.mask, self.as_json, self.as_lines, self._yes = Mask(), as_json, as_lines, yes
+        self.console = console(stderr=as_json or as_lines)
         self.errors = console(stderr=True)
 
     def show(self, *parts: RenderableType, style: str = "") -> None:

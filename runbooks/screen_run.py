@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ from checks.evidence import GateRecord, RunRecord, StepRecord, Store, UpRecord
 from inventory.errors import RunbookError
 from inventory.secrets import Mask
 from runbooks import events
+from runbooks.screen_fleet import FEW, Folded
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHOWN = 12
-"""Hosts that are named one by one in a line."""
+    from runbooks.output import Output
+
 STYLES = {
     "changed": "green",
     "undone": "yellow",
@@ -30,22 +32,26 @@ STYLES = {
 
 def some(hosts: Sequence[str]) -> str:
     """Hosts in one line that can be read: all of a few, the first and how many there are of a fleet."""
-    if len(hosts) <= SHOWN:
+    if len(hosts) <= FEW:
         return ", ".join(hosts)
     return f"{', '.join(hosts[:3])} ... {hosts[-1]} ({len(hosts)} hosts)"
 
 
 class RunScreen:
-    """A sink that prints. Each event is a line, so that a log reads as the screen did."""
+    """A sink that prints. Each event is a line, so that a log reads as the screen did; in a large fleet, what goes well counts."""
 
     def __init__(self, console: Console, mask: Mask) -> None:
         self._console, self._mask, self._lock = console, mask, threading.Lock()
+        self._folded = Folded()
 
     def __call__(self, event: events.Event) -> None:
         teller = getattr(self, "_" + events.name(event), None)
-        if teller is not None:
-            with self._lock:
+        with self._lock:
+            line = self._folded.line(event, time.monotonic())
+            if teller is not None and not self._folded.folds(event):
                 teller(event)
+            if line:
+                self._say(line, "dim")
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(
@@ -143,6 +149,24 @@ class RunScreen:
         self._say(f"{event.outcome} in {event.seconds:.0f} s: {told}", "bold green" if event.code == 0 else "bold red")
         if event.message:
             self._say(f"  {event.message}" + (f" ({event.mend})" if event.mend else ""))
+
+
+class JsonLines:
+    """A sink that writes each event as a line of JSON when it happens, masked, for another program to follow."""
+
+    def __init__(self, write: Callable[[str], None], mask: Mask) -> None:
+        self._write, self._mask, self._lock = write, mask, threading.Lock()
+
+    def __call__(self, event: events.Event) -> None:
+        text = json.dumps(self._mask.hide_in(events.as_json(event)), ensure_ascii=False)
+        with self._lock:
+            self._write(text + "\n")
+
+
+def shown_to(out: Output) -> events.Sink:
+    """What shows a run where `out` speaks to: people, and with `--json-lines` a program that follows."""
+    screen = RunScreen(out.console, out.mask)
+    return events.fan_out(screen, JsonLines(out.raw, out.mask)) if out.as_lines else screen
 
 
 class Collector:

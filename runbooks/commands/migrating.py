@@ -32,7 +32,7 @@ from runbooks.hostrun import HostRun, Left
 from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.plan_model import Plan
-from runbooks.screen_run import Collector, Recorder, RunScreen
+from runbooks.screen_run import Collector, Recorder, shown_to, some
 from runbooks.session import Session
 
 
@@ -72,7 +72,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         choice, lost = resuming.chosen(choice)
     phase = choice.read()
     collector, stop = Collector(), Flag()
-    shown = RunScreen(out.console, out.mask)
+    shown = shown_to(out)
     with session.opened(
         choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks)
     ) as opened:
@@ -103,7 +103,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         if plan.changed:
             services = {restart.service for host in plan.hosts for restart in host.restarts}
             hosts = [host.host for host in plan.hosts if host.changed]
-            out.confirm(f"carry this out on {', '.join(hosts)}, restarting {len(services)} service(s) on each?")
+            out.confirm(f"carry this out on {some(hosts)}, restarting {len(services)} service(s) on each?")
         code = carried_out(out, opened, plan, how, (collector, shown), stop)
         if any(ending in ("changed", "stands", "paused") for ending in collector.endings.values()):
             watched_from_now_on(out, opened, choice.inventory, code)

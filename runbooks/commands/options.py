@@ -20,6 +20,7 @@ ABOUT = {
     "out": "keep the plan in this file, for review and migrate --plan",
     "plan": "carry out exactly this kept plan, or refuse because the world changed",
     "json": "one JSON document on standard output, nothing else there",
+    "json-lines": "each event of the run as a line of JSON on standard output, as it happens",
     "patch": "print a unified diff for git apply",
     "show-secrets": "do not hide passwords",
     "serial": "batch sizes: 2, 25%, or several with commas (default 1,25%,100%)",

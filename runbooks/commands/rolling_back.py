@@ -13,7 +13,7 @@ from runbooks.commands import options
 from runbooks.commands.codes import exit_code
 from runbooks.notifier import telling
 from runbooks.output import Output
-from runbooks.screen_run import Collector, Recorder, RunScreen
+from runbooks.screen_run import Collector, Recorder, shown_to, some
 from runbooks.undo import HostUndo
 from runbooks.who import operator
 
@@ -54,9 +54,9 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
                 out.document({"run": None, "outcome": "nothing", "code": exit_code(opened.errors, opened.links)})
                 return exit_code(opened.errors, opened.links)
             out.show(*told(what, plans))
-            out.confirm(f"undo {what} on {', '.join(plan.host for plan in plans)}?")
+            out.confirm(f"undo {what} on {some([plan.host for plan in plans])}?")
             collector = Collector()
-            shown, kept = RunScreen(out.console, out.mask), Recorder(store, out.mask, undoes=what, warn=out.warn)
+            shown, kept = shown_to(out), Recorder(store, out.mask, undoes=what, warn=out.warn)
             with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
                 emit = events.fan_out(collector, shown, kept, news)
                 with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
