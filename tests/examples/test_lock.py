@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,10 @@ assert _spec.loader
 example = importlib.util.module_from_spec(_spec)
 sys.modules["lock_example"] = example
 _spec.loader.exec_module(example)
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not here"),
+]
 HOLDER = """
 import importlib.util, sys, time, redis
 spec = importlib.util.spec_from_file_location("lock_example", sys.argv[1])

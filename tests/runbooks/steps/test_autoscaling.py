@@ -59,6 +59,7 @@ def test_a_service_without_a_limit_is_told() -> None:
     assert ("web", "replicas") in reasons(planned(services(web="image: web"), autoscale={"web": {}}))
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"[a-zA-Z0-9._-]{1,80}", fullmatch=True), st.integers(1, 100), st.integers(1, 100), st.integers(1, 100))  # fmt: skip
 def test_every_manifest_is_one_that_kubernetes_takes(name: str, one: int, other: int, cpu: int) -> None:
     found = valid(autoscaling.manifest(name, Limits(min(one, other), max(one, other), cpu)))
