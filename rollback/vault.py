@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
 
 from inventory.errors import Refused
 from rollback import records
@@ -76,7 +77,8 @@ def _write(path: Path, data: bytes) -> None:
     """Writes a file whole or not at all."""
     if path.exists() and path.read_bytes() == data:
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # Two runs of one program write the same object at the same moment.
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}")
     draft.touch(mode=0o600)
     with draft.open("wb") as file:
         file.write(data)
