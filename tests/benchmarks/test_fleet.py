@@ -21,6 +21,8 @@ from runbooks.commands import migrating, rolling_back
 from runbooks.commands.choice import Choice
 from runbooks.output import Output
 
+pytestmark = pytest.mark.slow
+
 GIVEN = {"hosts": "20", "turns": "3", "latency": "0ms", "forks": "20", "servers": "0", "picture": ""}
 
 

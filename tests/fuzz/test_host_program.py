@@ -12,6 +12,8 @@ from inventory.errors import RunbookError
 from lab.proof.bed import Bed
 from rollback.door import program
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("RUNBOOK_EXAMPLES", "15"))
 CODES = {0, 10, 11, 12, 13, 14}
 WORDS = ("write", "read", "id", "story", "note", "absent", "object", "-", "0", "-1", "99999999999", "640", "7777", "t-1", "../x", "$(touch x)",

@@ -112,6 +112,7 @@ def test_a_program_that_fails_as_root_fails_with_its_own_code(reach: Callable[..
     assert (reply.exit, reply.err) == (1, b"no\n")
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_one_line_that_does_not_hold_it(reach: Callable[..., Link]) -> None:
     with pytest.raises(Unreachable, match=r"^web-1: sudo refused: 3 incorrect password attempts") as caught:
         reach("asked", "wrong-canary").run("echo never", data=b"much\n" * 1000, become=True)

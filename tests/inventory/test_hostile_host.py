@@ -95,6 +95,7 @@ SSH = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SSH)
 def test_a_server_that_speaks_rubbish_instead_of_ssh_is_one_line(
     talker: Talker, case: str, monkeypatch: pytest.MonkeyPatch, modest: None

@@ -140,6 +140,7 @@ def test_a_command_is_journalled_with_its_exit_code_and_output(shell, writer, pr
     assert (begin.kind, end.kind, end.data["exit"]) == ("command-begin", "command-end", 7)
 
 
+@pytest.mark.slow
 def test_strange_names_and_bytes_survive(shell, writer, project):
     host = writer(shell)
     host.prepare()

@@ -14,6 +14,8 @@ import pytest
 from lab.proof import strikes
 from lab.proof.bed import Bed
 
+pytestmark = pytest.mark.slow
+
 KEPT = Path(__file__).parent / "effects"
 EFFECTS = ("chmod", "chown", "cp", "dd", "ln", "mkdir", "mv", "rm", "rmdir", "sync")
 OPERATIONS = {operation.name: operation for operation in strikes.OPERATIONS}

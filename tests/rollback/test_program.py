@@ -9,6 +9,8 @@ from inventory.errors import HostFailed, Locked, Refused
 from rollback.model import FileState, FileWrite, Transaction
 from tests.rollback.test_commit import change
 
+pytestmark = pytest.mark.slow
+
 
 def shim(folder, name, text):
     """A command in front of the real one."""

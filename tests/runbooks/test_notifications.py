@@ -21,6 +21,8 @@ from runbooks.notifier import Notifier, telling
 from tests.runbooks.bench import content, make_bench
 from tests.runbooks.receiver import TOKEN, Web
 
+pytestmark = pytest.mark.slow
+
 SECRET = "hunter22-very-secret"
 STARTED = events.RunStarted(
     run="run-1", kind="migrate", environment="staging", who="eve@laptop", batches=(("web-1",),), phase="1"

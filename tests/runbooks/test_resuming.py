@@ -16,6 +16,8 @@ from runbooks.plan_model import Made
 from tests.inventory.conftest import serve, server_keys  # noqa: F401 - fixtures
 from tests.runbooks.bench import BEFORE, Bench, content, make_bench
 
+pytestmark = pytest.mark.slow
+
 NEW = BEFORE + b"\n# one"
 
 

@@ -36,6 +36,7 @@ def test_a_run_whose_gate_passes_stands_and_is_undone_byte_for_byte_by_a_rollbac
     assert content(folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "ups", "words"),
     [
@@ -62,6 +63,7 @@ def test_what_a_gate_or_a_start_refuses_is_undone_and_every_byte_is_as_before(be
     assert undo.applied(bench.writer("web-1").snapshots()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", [{"min_samples": 3}, {"interval": "200ms"}])
 def test_no_gate_setting_of_the_inventory_keeps_a_failed_start_from_its_undo(bench, gate):
     folder = bench.host()

@@ -17,6 +17,8 @@ from runbooks.commands import keeping
 from runbooks.hostrun import heartbeat
 from tests.runbooks.bench import BEFORE, Bench, content, make_bench
 
+pytestmark = pytest.mark.slow
+
 NOBODY, DAEMON = 65534, 1
 
 
