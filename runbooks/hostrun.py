@@ -157,7 +157,8 @@ class HostRun:
             self.writer.undo(snapshot)
             self.snapshots.pop()
             self.give_back_images(snapshot)
-            well = self.bring_up([each for each in stage.restarts if not each.created], undoing=True)
+            back = in_order([each for each in stage.restarts if not each.created], stage.order)
+            well = self.bring_up(back, undoing=True)
             detail = "" if well else "the files are as before; not every service got healthy with them"
             if well:
                 detail = unmaking.take_away(self.link, self.plan.compose.name, stage.made)
@@ -197,6 +198,7 @@ def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
     return {
         "restarts": json.dumps(restarts),
         "compose": json.dumps(how),
+        "order": json.dumps(stage.order),
         "steps": stage.name,
         **({"created": json.dumps(made)} if made else {}),
         **unmaking.note(stage),
@@ -213,6 +215,18 @@ def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:
             )
             for service, wait, scale, away, check in json.loads(snapshot.note.get("restarts", "[]"))
         )  # fmt: skip
+
+
+def order_of(snapshot: Snapshot) -> tuple[str, ...]:
+    """All services as the stack before a snapshot's transaction had them, each after what it needs; older notes have none."""
+    with understood("", f"the note of snapshot {snapshot.id}", "see the host's state folder"):
+        return tuple(map(str, json.loads(snapshot.note.get("order", "[]"))))
+
+
+def in_order(restarts: Iterable[Restart], order: Sequence[str]) -> tuple[Restart, ...]:
+    """Restarts each after what its service needs; those that the order does not name stay last, as they are."""
+    places = {service: at for at, service in enumerate(order)}
+    return tuple(sorted(restarts, key=lambda restart: places.get(restart.service, len(places))))
 
 
 def compose_of(snapshot: Snapshot) -> Compose:

@@ -18,7 +18,7 @@ from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import applying, ready, restarts
 from runbooks.book import Phase, PhaseStep
-from runbooks.compose import startup
+from runbooks.compose import graph, startup
 from runbooks.compose.model import Stack
 from runbooks.compose.patch import lines_before, patch
 from runbooks.draft import Draft, DraftStage
@@ -128,6 +128,7 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
         reads=tuple(state for path, state in sorted(now.items()) if path not in changed) if files else (),
         restarts=found,
         made=_made(drafted),
+        order=graph.order(drafted.before) if found else (),
     )
 
 

@@ -81,7 +81,7 @@ class Stage:
     """Steps that stand together: one transaction, one bring-up, one gate. No files: nothing to do on this host.
 
     `number` counts a phase's stages from 1, the same on every host. `reads` are files that the plan was made from and
-    that the stage does not write.
+    that the stage does not write. `order`: all services as the stack before it has them, each after what it needs.
     """
 
     number: int
@@ -91,6 +91,7 @@ class Stage:
     reads: tuple[FileState, ...] = ()
     restarts: tuple[Restart, ...] = ()
     made: Made = NOTHING_MADE
+    order: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from inventory.replies import understood
 from rollback.commit import HostWriter
 from rollback.model import Event, Snapshot
 from runbooks.book import Phase
-from runbooks.hostrun import Left, compose_of, restarts_of
+from runbooks.hostrun import Left, compose_of, order_of, restarts_of
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StartupPlan, StepPlan
 from runbooks.undo import applied
 from runbooks.unmaking import made_of
@@ -100,4 +100,6 @@ def stage_of(phase: Phase, snapshot: Snapshot, number: int, more: Sequence[Probe
     step = StepPlan(names[0], names[0], "low", probes=tuple(probes))
     steps = (step, *(StepPlan(name, name, "low") for name in names[1:]))
     files = tuple(PlannedFile(state, None, None) for state in snapshot.before)
-    return Stage(number, steps, gates[0] if gates else Gate(), files=files, restarts=ups, made=made_of([snapshot]))
+    return Stage(
+        number, steps, gates[0] if gates else Gate(), files=files, restarts=ups, made=made_of([snapshot]), order=order_of(snapshot),
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from inventory.errors import Drift, Refused, RunbookError
 from rollback import vault
 from rollback.model import FileState, Snapshot
 from runbooks import events, gating, unmaking
-from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, restarts_of
+from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, in_order, order_of, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
 
@@ -124,7 +124,8 @@ def host_undo(host: str, found: Sequence[Snapshot]) -> HostUndo:
         for restart in restarts_of(snapshot):
             if restart.service not in made:
                 restarts.setdefault(restart.service, restart)
-    return HostUndo(host, newest_first, tuple(restarts.values()))
+    # The stack goes back to what it was before the oldest: what a later stage brought up may be needed by an earlier one's.
+    return HostUndo(host, newest_first, in_order(restarts.values(), order_of(found[0])))
 
 
 def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: events.Sink, *, force: bool = False,

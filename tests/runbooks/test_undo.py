@@ -1,5 +1,7 @@
 """A rollback of earlier runs: every byte, mode and owner, the images, and the services; or a clear no before the first write."""
 
+from dataclasses import replace
+
 import pytest
 
 from inventory.errors import Refused
@@ -41,6 +43,21 @@ def test_a_rollback_that_cannot_measure_anything_does_not_say_that_all_is_well(b
     bench.migrate(bench.plan("\n# one"))
     bench.on = lambda event: bench.docker.tell("away") if isinstance(event, events.GateStarted) else None
     assert bench.rollback() == 7
+
+
+def test_services_of_several_stages_come_back_each_after_what_it_needs(bench):
+    bench.host()
+    plan = bench.plan("\n# one", "\n# two")
+    (host,) = plan.hosts
+    needed = ("db", "web")  # the first stage brings up what needs the other stage's
+    stages = [
+        replace(stage, order=needed, restarts=tuple(each for each in stage.restarts if each.service == service))
+        for stage, service in zip(host.stages, ("web", "db"), strict=True)
+    ]
+    assert bench.migrate(replace(plan, hosts=(replace(host, stages=tuple(stages)),))) == 0
+    bench.told.clear()
+    assert bench.rollback() == 0
+    assert [event.service for event in bench.of(events.ServiceUp)] == ["db", "web"]
 
 
 def test_a_rollback_gives_image_names_back_to_the_images_that_ran(bench):
