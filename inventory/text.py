@@ -184,19 +184,18 @@ def check_tree(root: Node, path: str) -> None:
     open_nodes: set[int] = set()
 
     def size(node: Node) -> int:
-        if isinstance(node, ScalarNode):
-            return 1
         known = sizes.get(id(node))
         if known is not None:
             return known
         if id(node) in open_nodes:
             raise InputError("has an alias to what holds it", path=path, line=line(node), mend="write the value out")
         open_nodes.add(id(node))
+        total, below = 1, node.value
         if isinstance(node, MappingNode):
             check_keys(node, path)
-            total = 1 + sum(1 + size(item) for _, item in node.value)
-        else:
-            total = 1 + sum(size(item) for item in node.value)
+            total, below = 1 + len(below), [item for _, item in below]
+        for item in below:
+            total += 1 if type(item) is ScalarNode else size(item)
         open_nodes.discard(id(node))
         sizes[id(node)] = total
         if total > EXPANDED:
@@ -206,7 +205,8 @@ def check_tree(root: Node, path: str) -> None:
             )  # fmt: skip
         return total
 
-    size(root)
+    if type(root) is not ScalarNode:
+        size(root)
 
 
 def check_keys(node: MappingNode, path: str) -> None:

@@ -338,6 +338,7 @@ check_files() { # every file that was read or will be written has the bytes, mod
             note) note=${line#note } ;;
         esac
     done <"$header"
+    case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+-]*) refuse 12 "refused the data names no transaction" ;; esac
     while IFS=' ' read -r word sha mode uid gid link rest; do
         case $word in
             write) path=${rest#* * * * * * * }; inside "$path" ;;

@@ -118,6 +118,7 @@ class _Builder:
         text = source.document.text
         # Hardly a file has these tags, and asking each node for its own is slow. `%TAG` could give them other names.
         self.tagged = "reset" in text or "override" in text or "%" in text
+        self.merges = "<<" in text
 
     def build(self, node: Node) -> Item:
         if type(node) is ScalarNode:
@@ -143,8 +144,10 @@ class _Builder:
 
     def _mapping(self, node: MappingNode) -> Item:
         build = self.build
-        if not self.tagged and not _is_odd(node):
-            return Item({key.value: build(child) for key, child in node.value}, node, self.source)
+        if not self.tagged and not (self.merges and _has_merge(node)):
+            scalar = self._scalar
+            made = {key.value: (scalar if type(child) is ScalarNode else build)(child) for key, child in node.value}
+            return Item(made, node, self.source)
         value: dict[str, Item] = {}
         keys: dict[str, Key] = {}
         item = Item(value, node, self.source)
@@ -201,6 +204,5 @@ class _Builder:
         return InputError(message, mend=mend, path=place.path, line=place.line)
 
 
-def _is_odd(node: MappingNode) -> bool:
-    """Whether a mapping has a key that is more than a name."""
-    return any(type(key) is not ScalarNode or key.value == "<<" for key, _ in node.value)
+def _has_merge(node: MappingNode) -> bool:
+    return any(key.value == "<<" for key, _ in node.value)

@@ -14,7 +14,8 @@ from rollback.door import program
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = int(os.environ.get("RUNBOOK_EXAMPLES", "15"))
+EXAMPLES = min(int(os.environ.get("RUNBOOK_EXAMPLES", "15")), 200)
+"""Each example starts some forty programs on the host, so the full run tries no more than so many."""
 CODES = {0, 10, 11, 12, 13, 14}
 WORDS = ("write", "read", "id", "story", "note", "absent", "object", "-", "0", "-1", "99999999999", "640", "7777", "t-1", "../x", "$(touch x)",
          "*", "", "a b", "\u00fc", "/", "{}", '{"a": 1}', "'", '"', "\\", "\t")  # fmt: skip
@@ -81,6 +82,12 @@ word = some.sampled_from(WORDS) | some.text(some.characters(codec="utf-8", exclu
 def test_the_data_that_is_changed_here_is_good_as_it_is(sent):
     assert sent.holds("commit", sent.packed(sent.lines)).exit == 0
     assert sent.bed.files() != sent.before
+
+
+@pytest.mark.parametrize("name", [b"", b"id ", b"id ../x", b"id -x", b"id a b", b"id *"])
+def test_a_header_that_names_no_transaction_writes_nothing(sent, name):
+    assert sent.holds("commit", sent.packed([name, *sent.lines[1:]])).exit == 12
+    assert sent.bed.files() == sent.before
 
 
 @given(data=some.data())
