@@ -17,21 +17,10 @@ from lab.proof import disk
 from lab.proof.bed import AGAIN, Bed, Outcome, room
 from lab.proof.shell import ShellLink
 from lab.proof.strikes import OPERATIONS, Operation
-from lab.proof.table import Effort, Part, Tally, each, spread
+from lab.proof.table import OUTCOMES, Effort, Part, Tally, each, spread
 from rollback.commit import HostWriter
 
-COLUMNS = (
-    "operation",
-    "file operations",
-    "states",
-    "files old",
-    "files new",
-    "repaired",
-    "mixed",
-    "files lost",
-    "other wrongs",
-    "ms to repair",
-)
+COLUMNS = ("operation", "file operations", "states", *OUTCOMES)
 COUNT = ("a project's folder", "state")
 FEW = 120
 """States of each operation in the short form, evenly spread over all of them."""

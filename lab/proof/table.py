@@ -42,19 +42,13 @@ class Part:
     summary: str = ""
 
 
+OUTCOMES = ("files old", "files new", "repaired", "mixed", "files lost", "other wrongs", "ms to repair")
+"""The columns of a tally."""
+
+
 def columns(*first: str) -> tuple[str, ...]:
     """The columns of a table of outcomes."""
-    return (
-        *first,
-        "cases",
-        "files old",
-        "files new",
-        "repaired",
-        "mixed",
-        "files lost",
-        "other wrongs",
-        "ms to repair",
-    )
+    return (*first, "cases", *OUTCOMES)
 
 
 def part(
