@@ -19,8 +19,7 @@ from checks.model import Probe
 from checks.report import gather
 from checks.soak import Series, Soak
 from lab import browser
-from runbooks import report_html, screen_soak, soaking
-from runbooks.commands.soaking import write
+from runbooks import report_html, screen_soak, soaking, whole
 from runbooks.output import Output
 
 BEGIN = datetime(2026, 3, 3, 22, 30, tzinfo=UTC)
@@ -183,7 +182,8 @@ def pictures(out: Output, folder: Path) -> int:
         soak = soaking.ended(store, fill(store, Story()))
         found = soaking.assessed(store, soak)
         page = folder / "soak-report.html"
-        write(page, report_html.page(gather(store, found), (), out.mask, made=soak.end))
+        text = report_html.page(gather(store, found), (), out.mask, made=soak.end)
+        whole.write(page, text, key="--folder", mode=0o666)
         with out.pictured(str(folder / "soak-report.svg"), "./inv soak.report --env sample"):
             out.show(*screen_soak.report(found, ()))
         store.close()

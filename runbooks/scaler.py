@@ -7,7 +7,6 @@ minutes is kept by the controller, since a lower number must have been enough fo
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +21,7 @@ from inventory.errors import HostFailed, InputError, Locked
 from inventory.link import Link
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
-from runbooks import scaling, survey
+from runbooks import scaling, survey, whole
 from runbooks.hostrun import heartbeat
 from runbooks.scaling import Limits, Wish
 from runbooks.steps import autoscaling, bounds, replicas
@@ -159,13 +158,7 @@ def remembered(path: Path) -> dict[str, tuple[Wish, ...]]:
 
 def remember(path: Path, wishes: Mapping[str, tuple[Wish, ...]]) -> None:
     """Writes the wishes, whole or not at all. Raises InputError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft.write_text(json.dumps({name: [[wish.at, wish.replicas] for wish in given] for name, given in wishes.items()}))  # fmt: skip
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=str(path), key="RUNBOOK_STATE", mend="name a folder of yours") from None  # fmt: skip
+    whole.keep(path, json.dumps({name: [[wish.at, wish.replicas] for wish in given] for name, given in wishes.items()}))
 
 
 def memory_of(folder: Path, environment: str, host: str) -> Path:

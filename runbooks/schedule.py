@@ -111,18 +111,6 @@ def settings_text(environment: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def write_settings(path: Path, text: str) -> None:
-    """Writes the file whole, for its owner alone. Raises InputError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=str(path), key="RUNBOOK_STATE", mend="name a folder of yours") from None  # fmt: skip
-
-
 def escaped(text: str) -> str:
     """A path in a unit: % begins a specifier there."""
     return text.replace("%", "%%")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from inventory.errors import InputError, Refused
-from runbooks import offline, screen
+from runbooks import offline, screen, whole
 from runbooks import plan as plans
 from runbooks.commands import options
 from runbooks.commands.choice import Choice
@@ -57,7 +56,7 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
         error.host = error.host or name
         out.error(error)
     if keep:
-        write(Path(keep), document(made, choice, out))
+        whole.write(Path(keep), json.dumps(document(made, choice, out), indent=1), key="--out")
     return exit_code(errors, done) or (CHANGES if made.changed else 0)
 
 
@@ -80,19 +79,6 @@ def document(made: Plan, choice: Choice, out: Output) -> dict[str, Any]:
     chosen = {"phase": choice.phase, "environment": choice.environment, "limit": choice.limit,
               "steps": list(choice.steps), "tags": list(choice.tags)}  # fmt: skip
     return {"format": FORMAT, "choice": chosen, "plan": plans.to_json(made, out.mask)}
-
-
-def write(path: Path, found: dict[str, Any]) -> None:
-    """Writes a plan file whole or not at all, readable by its owner only. Raises InputError."""
-    try:
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w") as file:
-            json.dump(found, file, indent=1)
-        Path(draft).replace(path)
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror}", path=str(path), key="--out", mend="name a file in a folder of yours"
-        ) from None
 
 
 def read(path: Path) -> tuple[Choice, dict[str, Any]]:

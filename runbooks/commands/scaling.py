@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +12,7 @@ from pathlib import Path
 from checks.evidence.store import folder as state
 from inventory import fleet, inventory
 from inventory.errors import InputError, RunbookError
-from runbooks import book, scaler, session
+from runbooks import book, scaler, session, whole
 from runbooks.commands.codes import exit_code
 from runbooks.commands.looking import tell_errors
 from runbooks.output import Output
@@ -111,14 +110,7 @@ def started() -> dict[str, str]:
 
 
 def keep(found: dict[str, str]) -> None:
-    path = _file()
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft.write_text(json.dumps(found))
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=str(path), key="RUNBOOK_STATE", mend="name a folder of yours") from None  # fmt: skip
+    whole.keep(_file(), json.dumps(found))
 
 
 def _file() -> Path:

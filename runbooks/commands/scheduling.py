@@ -11,6 +11,7 @@ from checks.evidence import Soaks, Store, folder
 from inventory.durations import duration
 from inventory.errors import InputError, Refused
 from runbooks import schedule as schedules
+from runbooks import whole
 from runbooks.output import Output
 from runbooks.schedule import Job
 
@@ -30,7 +31,7 @@ def schedule(out: Output, *, install: bool = False, show: bool = False, remove: 
         out.show(told)
         out.document({"done": told})
         return 0
-    job = Job(ROOT, whole(every), state() / SETTINGS)
+    job = Job(ROOT, whole_seconds(every), state() / SETTINGS)
     if show:
         found = (
             schedules.units(job)
@@ -45,7 +46,7 @@ def schedule(out: Output, *, install: bool = False, show: bool = False, remove: 
     for name, where in watched(environment, folder):
         prove(name, where)
         out.show(f"{name}: logged in to every host without an agent or a password")
-    schedules.write_settings(job.settings, settings)
+    whole.keep(job.settings, settings)
     told = schedules.install(job)
     out.show(told)
     out.document({"done": told})
@@ -56,7 +57,7 @@ def state() -> Path:
     return folder().resolve()
 
 
-def whole(every: str) -> int:
+def whole_seconds(every: str) -> int:
     """The interval in whole seconds. Raises InputError."""
     seconds = duration(every, key="--every")
     if seconds < 1 or seconds != int(seconds):

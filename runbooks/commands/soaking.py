@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from checks import soak as soaks
@@ -14,7 +12,7 @@ from checks.evidence import Soaks, Store
 from checks.report import gather
 from checks.soak import Soak
 from inventory.errors import InputError
-from runbooks import promotion, report_html, screen_soak, soak_news, soaking
+from runbooks import promotion, report_html, screen_soak, soak_news, soaking, whole
 from runbooks.commands import scaling
 from runbooks.commands.codes import exit_code
 from runbooks.output import Output
@@ -135,27 +133,12 @@ def report(out: Output, environment: str = "", *, soak: str = "", html: str = ""
         out.show(*screen_soak.report(assessment, overridden))
         out.document(screen_soak.document(assessment, overridden))
         if html:
-            write(Path(html), report_html.page(gather(store, assessment), overridden, out.mask))
+            page = report_html.page(gather(store, assessment), overridden, out.mask)
+            # Whoever may read other files there may read a report.
+            whole.write(Path(html), page, key="--html", mode=0o666)
         return CODES[assessment.outcome]
     finally:
         store.close()
-
-
-def write(path: Path, page: str) -> None:
-    """Writes a report whole or not at all; it may be read by whoever may read other files there. Raises InputError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot be written: {error.strerror}",
-            path=str(path),
-            key="--html",
-            mend="name a file in a folder of yours",
-        ) from None
 
 
 def chosen(store: Store, environment: str, soak: str) -> Soak:

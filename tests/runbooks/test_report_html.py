@@ -13,8 +13,7 @@ from checks.report import gather
 from inventory.errors import InputError
 from inventory.secrets import MASKED, Mask
 from lab import browser, sample
-from runbooks import report_html, soaking
-from runbooks.commands.soaking import write
+from runbooks import report_html, soaking, whole
 
 pytestmark = pytest.mark.slow
 
@@ -158,13 +157,13 @@ def test_a_share_below_100_is_never_told_as_100(reports):
 
 
 def test_a_report_is_written_whole_or_not_at_all(tmp_path):
-    write(tmp_path / "a.html", "page")
+    whole.write(tmp_path / "a.html", "page", key="--html", mode=0o666)
     assert (tmp_path / "a.html").read_text() == "page" and [path.name for path in tmp_path.iterdir()] == ["a.html"]
     with pytest.raises(InputError, match=r"--html: cannot be written: .* \(name a file"):
-        write(tmp_path / "absent" / "a.html", "page")
+        whole.write(tmp_path / "absent" / "a.html", "page", key="--html")
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(InputError, match="cannot be written"):
-        write(tmp_path / "folder.html", "page")
+        whole.write(tmp_path / "folder.html", "page", key="--html")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "folder.html"]
 
 

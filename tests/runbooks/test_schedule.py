@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import InputError, Refused
-from runbooks import schedule
+from runbooks import schedule, whole
 from runbooks.commands import scheduling
-from runbooks.schedule import BEGIN, END, Job, cron_lines, settings_text, units, without_block, write_settings
+from runbooks.schedule import BEGIN, END, Job, cron_lines, settings_text, units, without_block
 from tests.inventory.conftest import serve, server, server_keys  # noqa: F401 - an SSH server of the tests' own
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def test_settings_are_their_owners_alone_and_mean_the_same_to_systemd_and_sh(tmp
         "OTHER": "x",
     }
     path = tmp_path / "below" / "soak.env"
-    write_settings(path, settings_text(given))
+    whole.keep(path, settings_text(given))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     shown = subprocess.run(
         ["sh", "-c", f"set -a; . '{path}'; env"],
@@ -198,7 +198,7 @@ def test_cron_itself_runs_both_rounds_of_a_minute(tmp_path):
     )
     (root / "inv").chmod(0o755)
     job = Job(root, 30, tmp_path / "soak.env")
-    write_settings(job.settings, settings_text({"RUNBOOK_STATE": str(tmp_path / "own")}))
+    whole.keep(job.settings, settings_text({"RUNBOOK_STATE": str(tmp_path / "own")}))
     table = tmp_path / "crontabs" / "root"
     table.parent.mkdir(mode=0o700)
     table.write_text("".join(f"{line}\n" for line in cron_lines(job)))

@@ -110,8 +110,11 @@ def test_a_tick_that_is_killed_counts_for_nothing_and_the_next_one_counts(desk):
     program.wait()
     go.touch()
     assert desk.good() == (0, 0)
-    ended = desk.type("soak.tick")
-    assert ended.returncode == 0, ended.stderr
+    # The second that the killed one had claimed is lost: a quick machine is still in it.
+    while desk.good() == (0, 0):
+        assert time.monotonic() < until
+        ended = desk.type("soak.tick")
+        assert ended.returncode == 0, ended.stderr
     assert desk.good() == (1, 1)
 
 
