@@ -25,6 +25,7 @@ ALL = (
 def prove(effort: Effort) -> Part:
     """Each task as an operator types it, on a stack and an inventory full of secrets."""
     begin = time.monotonic()
+    tasks = ALL if effort.full else FEW
     planted = len(places(*FILES.values(), INVENTORY))
     with tempfile.TemporaryDirectory(prefix="runbook-leaks.") as made:
         folder = Path(made)
@@ -40,11 +41,11 @@ def prove(effort: Effort) -> Part:
             kept = [path.read_bytes() for path in state.rglob("*") if path.is_file()]
             return typed.partition(" ")[0], len(kept) + 2, leaked(done.stdout, done.stderr, *kept)
 
-        results = list(each(effort.workers, one, enumerate(ALL if effort.full else FEW)))
+        results = list(each(effort, one, enumerate(tasks)))
     rows = tuple((task, planted, searched, len(found)) for task, searched, found in results)
     wrong = tuple(f"{task} shows {secret}" for task, _, found in results for secret in sorted(found))
     return Part(
         "Secrets", ("task", "planted", "outputs and files searched", "leaked"), rows, len(rows), wrong,
-        seconds=time.monotonic() - begin,
+        effort.short_of(len(rows), len(tasks), "tasks"), time.monotonic() - begin,
         summary=f"{planted} secrets planted, all that {len(rows)} tasks said and kept searched, {len(wrong)} leaked",
     )  # fmt: skip

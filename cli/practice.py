@@ -79,14 +79,16 @@ def bench(_context: Context, subject: str = "fleet", hosts: str = "20", turns: s
     finish(lambda out: subjects.bench(out, subject, given, split(tools)), as_json=json)
 
 
-@task(iterable=["only"], auto_shortflags=False, help=about("full", "only", "workers", "json"))
-def proof(_context: Context, full: bool = False, only: Iterable[str] | None = None, workers: str = "2", json: bool = False
-          ) -> None:  # fmt: skip
+@task(iterable=["only", "shell"], auto_shortflags=False, help=about("full", "only", "shell", "workers", "json"))
+def proof(_context: Context, full: bool = False, only: Iterable[str] | None = None, shell: Iterable[str] | None = None,
+          workers: str = "2", json: bool = False) -> None:  # fmt: skip
     """Strike the tool everywhere and show that every host is whole afterwards: faults injected, files lost, time to repair."""
     from lab.proof import prove
 
     finish(
-        lambda out: prove.proof(out, full=full, parts=split(only), workers=int(number("--workers", workers))),
+        lambda out: prove.proof(
+            out, full=full, parts=split(only), shells=split(shell), workers=int(number("--workers", workers))
+        ),
         as_json=json,
     )
 

@@ -70,7 +70,7 @@ def prove(effort: Effort) -> Part:
             finally:
                 free[case.run].put(bed)
 
-        for case, ended, repair_s, wrong, lost in each(effort.workers, one, cases):
+        for case, ended, repair_s, wrong, lost in each(effort, one, cases):
             tally = tallies.setdefault((case.run, case.fault), Tally())
             tally.add(ended, "repaired" if repair_s is not None else "", "wrong" if wrong else "")
             tally.counts["lost"] = tally.of("lost") + lost
@@ -83,7 +83,7 @@ def prove(effort: Effort) -> Part:
     every = tallies.values()
     return Part(
         "Whole runs, struck at each exchange", COLUMNS, rows, sum(t.cases for t in every), tuple(line for t in every for line in t.wrong),
-        seconds=time.monotonic() - begin, lost=sum(t.of("lost") for t in every), repairs_s=tuple(s for t in every for s in t.repairs_s),
+        effort.short_of(sum(t.cases for t in every), len(cases)), seconds=time.monotonic() - begin, lost=sum(t.of("lost") for t in every), repairs_s=tuple(s for t in every for s in t.repairs_s),
     )  # fmt: skip
 
 
@@ -156,7 +156,8 @@ def _struck(bed: Bed, case: Case) -> int | None:
     if case.fault in KILLED:
         words = [sys.executable, "-m", "lab.proof.controller", str(bed.base), case.run, case.fault, str(case.at)]
         environment = {**os.environ, "RUNBOOK_STATE": str(bed.base / "controller")}
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=120)
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=120,
+                              start_new_session=True)  # fmt: skip
         return done.returncode if done.returncode >= 0 else None
     with suppress(RunbookError):
         return stack.RUNS[case.run](bed, stack.Struck(bed, case.fault, case.at))

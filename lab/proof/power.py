@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from lab.proof import disk
 from lab.proof.bed import AGAIN, Bed, Outcome, room
 from lab.proof.shell import ShellLink
 from lab.proof.strikes import OPERATIONS, Operation
-from lab.proof.table import OUTCOMES, Effort, Part, Tally, each, spread
+from lab.proof.table import OUTCOMES, Effort, Part, Tally, spread
 from rollback.commit import HostWriter
 
 COLUMNS = ("operation", "file operations", "states", *OUTCOMES)
@@ -47,9 +48,14 @@ def prove(effort: Effort) -> Part:
     if wrong_here:
         return Part("The power, cut anywhere", COLUMNS, (), 0, skipped=(wrong_here,))
     rows, wrong, cases, lost, repairs_s = [], [], 0, 0, []
+    short: list[str] = []
     for operation in RECORDED:
+        if effort.stop.is_set():
+            short.append(f"{operation.name}: stopped before its first state")
+            continue
         with room() as base:
-            tally, ops, bad = cut(base, operation, effort)
+            tally, ops, states, bad = cut(base, operation, effort)
+        short += [f"{operation.name}: {line}" for line in effort.short_of(tally.cases, states, "states")]
         rows.append((operation.name, ops, tally.cases, tally.of("old"), tally.of("new"), tally.of("repaired"), tally.of("between"),
                      tally.of("lost"), tally.of("wrong") - tally.of("between"), tally.mean_repair_ms))  # fmt: skip
         wrong += bad
@@ -57,8 +63,8 @@ def prove(effort: Effort) -> Part:
         lost += tally.of("lost")
         repairs_s += tally.repairs_s
         effort.tell(f"power cut, {operation.name}: {tally.cases} states of {ops} file operations")
-    return Part("The power, cut anywhere", COLUMNS, tuple(rows), cases, tuple(wrong), seconds=time.monotonic() - begin,
-                lost=lost, repairs_s=tuple(repairs_s))  # fmt: skip
+    return Part("The power, cut anywhere", COLUMNS, tuple(rows), cases, tuple(wrong), tuple(short), time.monotonic() - begin,
+                lost, tuple(repairs_s))  # fmt: skip
 
 
 def cannot() -> str:
@@ -73,19 +79,24 @@ def cannot() -> str:
     )
 
 
-def cut(base: Path, operation: Operation, effort: Effort) -> tuple[Tally, int, list[str]]:
-    """All states of one operation. Returns their outcomes, how many file operations it makes, and what did not hold."""
+def cut(base: Path, operation: Operation, effort: Effort) -> tuple[Tally, int, int, list[str]]:
+    """All states of one operation. Returns their outcomes, how many file operations it makes, how many states there are to
+    look at, and what did not hold."""
     beds = [Bed(base / f"bed {number}" / "bed") for number in range(effort.workers)]
     # Each bed has a recording of its own: what a host keeps names the paths that it is about.
     recordings = [recorded(bed, operation) for bed in beds]
+    counts = [0] * effort.workers
 
     def share(number: int) -> list[tuple[int, Outcome]]:
         bed, recording = beds[number], recordings[number]
         states = list(recording.states())
         if not effort.full:
             states = spread(states, FEW)
+        counts[number] = len(states)
         found = []
         for upto, tree in states[number :: effort.workers]:
+            if effort.stop.is_set():
+                break
             put(bed, tree)
             # What was said to be done is done, whatever happens from then on.
             error = None if upto == len(recording.ops) else HostFailed("the power was cut")
@@ -93,14 +104,16 @@ def cut(base: Path, operation: Operation, effort: Effort) -> tuple[Tally, int, l
         return found
 
     tally, wrong, ops = Tally(), [], len(recordings[0].ops)
-    for upto, outcome in (case for found in each(effort.workers, share, range(effort.workers)) for case in found):
+    with ThreadPoolExecutor(effort.workers) as pool:
+        cases = [case for found in pool.map(share, range(effort.workers)) for case in found]
+    for upto, outcome in cases:
         tally.add(outcome.ended, "repaired" if outcome.repair_s is not None else "", "wrong" if outcome.wrong else "")
         tally.counts["lost"] = tally.of("lost") + outcome.lost
         if outcome.repair_s is not None:
             tally.repairs_s.append(outcome.repair_s)
         if outcome.wrong:
             wrong.append(f"power cut, {operation.name}, after file operation {upto} of {ops}: {outcome.wrong}")
-    return tally, ops, wrong
+    return tally, ops, counts[0], wrong
 
 
 def recorded(bed: Bed, operation: Operation) -> disk.Recording:

@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from inventory.errors import InputError
+from lab.proof.shell import SHELLS
 from lab.proof.table import Effort, Part
+from runbooks import interrupt
 from runbooks.output import Output
 
 if TYPE_CHECKING:
@@ -29,29 +31,42 @@ PARTS = {
 SHOWN = 20
 
 
-def proof(out: Output, *, full: bool = False, parts: Sequence[str] = (), workers: int = 2) -> int:
-    """Runs the chosen parts (none named: all) and returns 0 where everything held, else 1."""
-    for name in parts:
-        if name not in PARTS:
-            raise InputError(f"{name!r} is no part of the proof", key="--only", mend=f"write one of {', '.join(PARTS)}")
+def proof(
+    out: Output, *, full: bool = False, parts: Sequence[str] = (), shells: Sequence[str] = (), workers: int = 2
+) -> int:
+    """Runs the chosen parts (none named: all) and returns 0 where everything held, else 1; 130 where it was stopped by a
+    signal before its end, and all that was struck until then held. `shells`: those under which calls are struck (all)."""
+    for names, known, key, what in (
+        (parts, PARTS, "--only", "part of the proof"),
+        (shells, SHELLS, "--shell", "shell of the proof"),
+    ):
+        for name in names:
+            if name not in known:
+                raise InputError(f"{name!r} is no {what}", key=key, mend=f"write one of {', '.join(known)}")
     if workers < 1:
         raise InputError("cannot be below 1", key="--workers", mend="write a number from 1 on")
-    effort = Effort(full=full, workers=workers, tell=lambda line: out.errors.print(line, style="dim", markup=False))
+    effort = Effort(full=full, workers=workers, shells=tuple(shells or SHELLS),
+                    tell=lambda line: out.errors.print(line, style="dim", markup=False))  # fmt: skip
     found: list[Part] = []
-    for name in parts or PARTS:
-        part: Part = import_module(PARTS[name]).prove(effort)
-        found.append(part)
-        out.show(table(part), *(f"  ! {line}" for line in (*part.wrong[:SHOWN], *part.skipped)), "")
+    with interrupt.heeded(effort.stop, out.warn, "cases under way end, and what was struck is shown"):
+        for name in parts or PARTS:
+            if effort.stop.is_set():
+                break
+            part: Part = import_module(PARTS[name]).prove(effort)
+            found.append(part)
+            out.show(table(part), *(f"  ! {line}" for line in (*part.wrong[:SHOWN], *part.skipped)), "")
+    stopped = effort.stop.is_set()
     well = not any(part.wrong for part in found)
     out.show(*summary(found), style="bold green" if well else "bold red")
     out.document(
         {
             "well": well,
+            "stopped": stopped,
             "summary": list(summary(found)),
             "parts": [asdict(replace(part, repairs_s=())) for part in found],
         }
     )
-    return 0 if well else 1
+    return 1 if not well else 130 if stopped else 0
 
 
 def table(part: Part) -> Table:

@@ -50,13 +50,13 @@ class Case:
 
 
 def prove(effort: Effort) -> Part:
-    """Strikes all operations. In short form each call of each once, each in another way; dash strikes all, the others
-    the transaction alone."""
+    """Strikes all operations. In short form each call of each once, each in another way; the first
+    shell (dash) strikes all, the others the transaction alone."""
     begin = time.monotonic()
     tallies: dict[tuple[str, str], Tally] = {}
     with room() as base:
         beds = {(shell, operation.name): _bed(base, shell, operation, effort.workers)
-                for shell in effort.shells for operation in OPERATIONS if effort.full or shell == "dash" or operation in OPERATIONS[:2]}  # fmt: skip
+                for shell in effort.shells for operation in OPERATIONS if effort.full or shell == effort.shells[0] or operation in OPERATIONS[:2]}  # fmt: skip
         cases = [case for (shell, name), own in beds.items() for case in _cases(effort, shell, name, own)]
         effort.tell(f"{len(cases)} strikes")
 
@@ -68,14 +68,15 @@ def prove(effort: Effort) -> Part:
             finally:
                 queue.put(bed)
 
-        for number, (case, outcome) in enumerate(each(effort.workers, one, cases), 1):
+        for number, (case, outcome) in enumerate(each(effort, one, cases), 1):
             if number % 500 == 0:
                 effort.tell(f"{number} of {len(cases)} struck")
             tally = tallies.setdefault((case.operation.name, case.fault), Tally())
             tally.take(outcome, f"{case.operation.name}, {case.shell}, {case.fault} {case.at} ({case.call[:60]})")
     rows = [tally.row(name, MEANS[fault]) for (name, fault), tally in tallies.items()]
     title = "The program on the host, struck at each of its calls"
-    return part(title, COLUMNS, rows, tallies.values(), time.monotonic() - begin)
+    short = effort.short_of(sum(tally.cases for tally in tallies.values()), len(cases))
+    return part(title, COLUMNS, rows, tallies.values(), time.monotonic() - begin, short)
 
 
 @dataclass(frozen=True)

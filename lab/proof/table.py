@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -14,12 +15,20 @@ Cell = str | int | float
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to try. `full` False: every point once, in a form that fits a test run. `workers`: cases at once."""
+    """How much to try. `full` False: every point once, in a form that fits a test run. `workers`: cases at once.
+
+    `stop`, once set, ends a part after the cases that are under way: what was struck until then is its table.
+    """
 
     full: bool = False
     workers: int = 2
     shells: tuple[str, ...] = ("dash", "bash", "busybox")
     tell: Callable[[str], None] = lambda _line: None
+    stop: Event = field(default_factory=Event)
+
+    def short_of(self, done: int, every: int, what: str = "cases") -> tuple[str, ...]:
+        """What a part says that was stopped before its last case; nothing where all were struck."""
+        return (f"stopped after {done} of {every} {what}",) if done < every and self.stop.is_set() else ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,17 @@ def columns(*first: str) -> tuple[str, ...]:
 
 
 def part(
-    title: str, columns: tuple[str, ...], rows: Iterable[tuple[Cell, ...]], tallies: Iterable[Tally], seconds: float
+    title: str,
+    columns: tuple[str, ...],
+    rows: Iterable[tuple[Cell, ...]],
+    tallies: Iterable[Tally],
+    seconds: float,
+    skipped: tuple[str, ...] = (),
 ) -> Part:
     """A table of outcomes, with all that its tallies counted."""
     every = list(tallies)
     return Part(
-        title, columns, tuple(rows), sum(each.cases for each in every), tuple(line for each in every for line in each.wrong), seconds=seconds,
+        title, columns, tuple(rows), sum(each.cases for each in every), tuple(line for each in every for line in each.wrong), skipped, seconds,
         lost=sum(each.of("lost") for each in every), repairs_s=tuple(s for each in every for s in each.repairs_s),
     )  # fmt: skip
 
@@ -121,7 +135,11 @@ def spread(points: Iterable[T], count: int) -> list[T]:
     return [every[int(step * len(every) / count)] for step in range(count)]
 
 
-def each(workers: int, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`work` on all items, `workers` at once, in their order."""
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(work, items)
+def each(effort: Effort, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`work` on all items, some at once, in their order; once it is to stop, only on those that are under way."""
+
+    def one(item: T) -> tuple[R] | None:
+        return None if effort.stop.is_set() else (work(item),)
+
+    with ThreadPoolExecutor(effort.workers) as pool:
+        yield from (done[0] for done in pool.map(one, items) if done)

@@ -70,6 +70,7 @@ ABOUT = {
     "picture": "keep what the screen showed in this file, as SVG",
     "full": "every fault at every point, thousands of cases, instead of each point once",
     "only": "only this part of the proof (again or with commas for more)",
+    "shell": "strike calls only under this shell: dash, bash, busybox (again or with commas for more)",
     "workers": "cases at once (default 2)",
     "fast": "only what needs no Docker and little time (under a minute)",
     "lint": "also format, style, types and the import contract (default)",
