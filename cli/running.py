@@ -32,17 +32,19 @@ def plan(_context: Context, phase: str = "", env: str = "", file: Iterable[str] 
 
 @task(iterable=["step", "tags"], auto_shortflags=False, help=about(
     "phase", "env", "inventory", "plan", "limit", "step", "tags", "serial", "check", "diff", "yes", "accept-risk",
-    "accept-drift", "override", "resume", "forks", "json", "json-lines"))  # fmt: skip
+    "accept-drift", "override", "resume", "forks", "executor", "json", "json-lines"))  # fmt: skip
 def migrate(_context: Context, phase: str = "", env: str = "", inventory: str = "", plan: str = "", limit: str = "",
             step: Iterable[str] | None = None, tags: Iterable[str] | None = None, serial: str = "", check: bool = False, diff: bool = False,
             yes: bool = False, accept_risk: str = "medium", accept_drift: bool = False, override: str = "", resume: bool = False,
-            forks: str = "", json: bool = False, json_lines: bool = False) -> None:  # fmt: skip
+            forks: str = "", executor: str = "", json: bool = False, json_lines: bool = False) -> None:  # fmt: skip
     """Carry a phase out on an environment: each step proven, gated, and undone where its gate fails."""
     from runbooks.commands import migrating
     from runbooks.commands.choice import Choice
 
     choice = Choice(phase, env, folder(inventory), limit or None, split(step), split(tags))
-    how = migrating.How(serial, check, diff, accept_risk, plan, resume, override.strip(), forks, accept_drift)
+    how = migrating.How(
+        serial, check, diff, accept_risk, plan, resume, override.strip(), forks, accept_drift, executor.strip()
+    )
     finish(lambda to: migrating.migrate(to, choice, how), as_json=json, yes=yes, as_lines=json_lines)
 
 

@@ -44,6 +44,10 @@ class Locked(Refused):
     """Another run holds the host's lock."""
 
 
+class Busy(Refused):
+    """What an earlier run began on the host still goes on there, and ends by itself."""
+
+
 class Unreachable(RunbookError):
     """A host gave no answer, or not the one that it must give (host key, login)."""
 

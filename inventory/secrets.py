@@ -61,6 +61,17 @@ class Mask:
             self._public |= {word for word in words if len(word) >= SHORTEST}
             self._stale = True
 
+    def known(self) -> tuple[frozenset[str], frozenset[str]]:
+        """What is hidden, and what everybody may see: for another mask's `take`."""
+        with self._lock:
+            return self._secrets, self._public
+
+    def take(self, known: tuple[frozenset[str], frozenset[str]]) -> None:
+        """Hides from now on what another mask hides."""
+        with self._lock:
+            self._secrets, self._public = self._secrets | known[0], self._public | known[1]
+            self._stale = True
+
     def _patterns(self) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
         """What hides the secrets; made when it is asked for, as a stack teaches many before one text is shown."""
         with self._lock:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from inventory.errors import Drift, HostFailed, InputError, Refused
+from inventory.errors import Busy, Drift, HostFailed, InputError, Refused
 from inventory.link import Call, Reply
 from inventory.replies import count
 from rollback import journal as chain
@@ -205,12 +205,12 @@ class HostWriter(Locking, Running):
     def recover(self) -> tuple[str, ...]:
         """Finishes or reverts what an interruption left, and says so, a line each; empty when all was whole.
 
-        Also says how the commands ended whose end nobody was told. Raises Refused while one of them still runs.
+        Also says how the commands ended whose end nobody was told. Raises Busy while one of them still runs.
         """
         lines = self._call("recover", timeout_s=120).text.splitlines()
         running = [line.removeprefix("command running: ") for line in lines if line.startswith("command running: ")]
         if running:
-            raise Refused(
+            raise Busy(
                 f"a command of an earlier run still runs: {running[0]}",
                 host=self._host,
                 mend="it goes on by itself: wait for its end (./inv status shows it), then repeat",

@@ -25,12 +25,18 @@ def program() -> str:
 
 
 class Door:
-    """One project on one host. `run` is the run's id, `who` the operator (user@machine)."""
+    """One project on one host. `run` is the run's id, `who` the operator (user@machine).
+
+    `holder`: the name under which it locks and journals, where several may do a run's work on this host one after another
+    (the run's id, a dot, and a word of its own); else the run's id.
+    """
 
     def __init__(
-        self, link: Link, project_dir: str, project_name: str, *, run: str, who: str, state_dir: str | None = None
-    ) -> None:
+        self, link: Link, project_dir: str, project_name: str, *, run: str, who: str, state_dir: str | None = None,
+        holder: str = "",
+    ) -> None:  # fmt: skip
         self.link, self.project_dir, self.run = link, project_dir, records.word(run, "run")
+        self._holder = records.word(holder or run, "run")
         self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
         self._named = state_dir
         self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
@@ -51,7 +57,7 @@ class Door:
         return ""
 
     def _as_call(self, verb: str, data: bytes = b"0\n") -> Call:
-        words = (verb, self.state_dir, self.project_dir, self.run, self.who)
+        words = (verb, self.state_dir, self.project_dir, self._holder, self.who)
         return Call(program(), words, data, self.link.host.become)
 
     def _exchange(self, verb: str, data: bytes, timeout_s: float) -> Reply:
@@ -107,4 +113,5 @@ class Door:
         if not match:
             return None
         clock, run, who, since, renewed = match.groups()
-        return Owner(run, who, records.utc(since), records.utc(renewed), int(clock) - int(renewed) > STALE_S)
+        silent = int(clock) - int(renewed)
+        return Owner(run, who, records.utc(since), records.utc(renewed), silent > STALE_S, silent)

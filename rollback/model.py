@@ -84,13 +84,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a host's lock: `who` is user@machine of the controller, times are RFC 3339 on the host's clock."""
+    """Who holds a host's lock: `who` is user@machine of the controller, times are RFC 3339 on the host's clock.
+
+    `silent_s`: seconds since it gave its last sign, by that clock.
+    """
 
     run: str
     who: str
     since: str
     renewed: str
     stale: bool
+    silent_s: int = field(default=0, compare=False)
 
 
 def sha256(data: bytes | None) -> str | None:

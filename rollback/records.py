@@ -19,6 +19,11 @@ _STATE = re.compile(
 )
 
 
+def run_of(holder: str) -> str:
+    """The run that a lock or a line of the journal is of; a holder's own word comes after a dot, which no run's id has."""
+    return holder.partition(".")[0]
+
+
 def word(text: str, what: str) -> str:
     """`text` if it can stand in a line of the journal as it is. Raises InputError for any other."""
     if not _WORD.match(text) or text.startswith("."):

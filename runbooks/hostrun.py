@@ -85,9 +85,10 @@ class HostRun:
             expected_s=sum(restart.downtime_s for restart in stage.restarts),
         ))  # fmt: skip
         if self.left is not None:
-            self.emit(events.Noted(host=self.name, text=self.left.why, attention=True))
-            self.snapshots.append((stage, self.left.snapshot))
-            return not self.left.failed and self.bring_up(stage.restarts) and not self.stopped()
+            left, self.left = self.left, None
+            self.emit(events.Noted(host=self.name, text=left.why, attention=True))
+            self.snapshots.append((stage, left.snapshot))
+            return not left.failed and self.bring_up(stage.restarts) and not self.stopped()
         self.bring_images(stage)
         begin = time.monotonic()
         transaction = Transaction(

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from checks.model import Gate, Probe
 from inventory.errors import Drift
 from inventory.replies import understood
+from rollback import records
 from rollback.commit import HostWriter
 from rollback.model import Event, Snapshot
 from runbooks.book import Phase
@@ -46,7 +47,7 @@ def left(writer: HostWriter, run: str) -> Left | None:
 def since(journal: Sequence[Event], snapshot: Snapshot) -> list[Event]:
     """What a run did after it wrote a stage."""
     at = [n for n, event in enumerate(journal) if event.kind == "commit" and event.data.get("id") == snapshot.id]
-    return [event for event in journal[at[-1] + 1 :] if event.run == snapshot.run] if at else []
+    return [event for event in journal[at[-1] + 1 :] if records.run_of(event.run) == snapshot.run] if at else []
 
 
 def failed(events: Sequence[Event]) -> str:

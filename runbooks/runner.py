@@ -6,7 +6,7 @@ A gate that fails undoes its stage on the batch and ends the run. Every host is 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from inventory.errors import Locked
 from runbooks import batches, events, hooks
@@ -14,11 +14,14 @@ from runbooks.hostrun import HostRun, heartbeat
 from runbooks.run_model import FAILED, GOES_ON, INTERRUPTED, REFUSED, End, Run
 from runbooks.staging import on_each, settings_of, stage_count, survivors, tell_failed, work_on_stage
 
+Work = Callable[[Run, Sequence[HostRun], int], End]
+"""What does one batch: the run, its hosts, the batch's number."""
 
-def migrate(run: Run) -> int:
+
+def migrate(run: Run, work: Work | None = None) -> int:
     """Carries out the run's plan and returns the exit code of the command line (DESIGN, "The command line").
 
-    Raises InputError for gate settings of the inventory that do not fit a stage, before anything is written.
+    `work` does a batch where not this process does. Raises InputError for gate settings of the inventory that do not fit a stage, before anything is written.
     """
     for stage in (stage for host in run.plan.hosts for stage in host.stages):
         settings_of(run, stage)
@@ -36,7 +39,7 @@ def migrate(run: Run) -> int:
         if end.code or run.stop.is_set() or too_many_failed(run):
             break
         run.emit(events.BatchStarted(number=number, of=len(order), hosts=batch))
-        end = work_on(run, [run.hosts[name] for name in batch], number)
+        end = (work or work_on)(run, [run.hosts[name] for name in batch], number)
         if not end.code and number < len(order):
             end = no_further(run, batch)
     for name in (host.host for host in run.plan.hosts):

@@ -27,7 +27,7 @@ from runbooks.who import operator
 class Session:
     """Hosts that answer have a link; the others an error. `run` names what this command writes.
 
-    `forks`: hosts that are worked on, and connected, at once.
+    `forks`: hosts that are worked on, and connected, at once. `holder` is `rollback.door.Door`'s.
     """
 
     inventory: Inventory
@@ -37,6 +37,7 @@ class Session:
     links: dict[str, Link] = field(default_factory=dict)
     errors: dict[str, RunbookError] = field(default_factory=dict)
     forks: int = fleet.LIMIT
+    holder: str = ""
     _writers: dict[str, HostWriter] = field(default_factory=dict)
 
     def host(self, name: str) -> Host:
@@ -57,6 +58,7 @@ class Session:
                 run=self.run,
                 who=self.who,
                 state_dir=project.state_dir,
+                holder=self.holder,
             )
         return self._writers[name]
 
@@ -76,9 +78,18 @@ class Session:
 
 @contextmanager
 def opened(
-    environment: str, folder: Path | None, pattern: str | None, mask: Mask, *, forks: int = fleet.LIMIT
+    environment: str,
+    folder: Path | None,
+    pattern: str | None,
+    mask: Mask,
+    *,
+    forks: int = fleet.LIMIT,
+    at_once: bool = True,
 ) -> Iterator[Session]:
-    """Reads an environment and connects to its hosts in parallel; the links are closed at the end."""
+    """Reads an environment and connects to its hosts in parallel; the links are closed at the end.
+
+    `at_once` False: a host is connected when it is first used.
+    """
     chosen = selection.limit(inventory.load(environment, folder, book.declared()), pattern)
     session = Session(chosen, mask, operator(), run_id(), forks=forks)
     for host in chosen.hosts:
@@ -88,7 +99,7 @@ def opened(
     session.links.update(links)
     try:
         # Of a fleet that cannot all be connected at once, each host is when it is its turn.
-        if len(links) <= session.forks:
+        if at_once and len(links) <= session.forks:
             results = fleet.each(links, lambda name: links[name].open(), limit=session.forks)
             session.drop({name: result.error for name, result in results.items() if result.error})
         yield session

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -199,7 +199,9 @@ def _keygen(path: Path) -> None:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    child.send_signal(signal.SIGTERM)
+    # What started a server in the process namespace waits for it, and passes no signal on.
+    with suppress(OSError, IndexError):
+        os.kill(_only_child(child.pid) if child.args[0] in ("unshare", "nsenter") else child.pid, signal.SIGTERM)  # type: ignore[index]
     try:
         child.wait(10)
     except subprocess.TimeoutExpired:

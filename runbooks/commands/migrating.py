@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
@@ -11,7 +13,6 @@ from typing import Any
 from checks.evidence import Store
 from inventory import receivers
 from inventory.errors import InputError, Refused, RunbookError
-from inventory.link import Link, Reply
 from runbooks import (
     batches,
     events,
@@ -24,11 +25,11 @@ from runbooks import (
     session,
 )
 from runbooks import plan as plans
-from runbooks.ahead import Ahead
 from runbooks.commands import options, standing
 from runbooks.commands.choice import Choice
 from runbooks.commands.codes import exit_code
 from runbooks.hostrun import HostRun, Left
+from runbooks.mending import mending
 from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.plan_model import Plan
@@ -49,6 +50,7 @@ class How:
     override: str = ""
     forks: str = ""
     accept_drift: bool = False
+    executor: str = ""
 
 
 def migrate(out: Output, choice: Choice, how: How) -> int:
@@ -67,15 +69,27 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         batches.sizes(how.serial)
     lost = ""
     if how.resume:
+        if how.executor not in ("", "threads"):
+            raise InputError(
+                "goes on from the controller alone", key="--resume, --executor", mend="leave --executor out"
+            )
         from runbooks.commands import resuming
 
         choice, lost = resuming.chosen(choice)
     phase = choice.read()
     collector, stop = Collector(), Flag()
     shown = shown_to(out)
-    with session.opened(
-        choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks)
-    ) as opened:
+    with ExitStack() as held:
+        executor = elsewhere(held, how)
+        opened = held.enter_context(session.opened(
+            choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks),
+            at_once=executor is None,
+        ))  # fmt: skip
+        away = None
+        if executor is not None:
+            from runbooks.commands.away import Away
+
+            away = Away(executor, opened)
         emit = events.fan_out(collector, shown)
         needs_soak(opened)
         within_windows(opened, how, emit)
@@ -88,10 +102,17 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             if code or stop.is_set():
                 return ended(out, collector, code)
             opened.renew()
-        plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit), how.accept_risk)
+        differing: tuple[str, ...] = ()
+        if away is not None:
+            plan, differing = away.live(
+                phase, emit, accepted=how.accept_risk, accept_drift=how.accept_drift, mends=not how.check
+            )
+        else:
+            plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit), how.accept_risk)
         if wanted is not None:
             same_as(wanted, plan)
-        plan, differing = standing.looked(opened, plan, accept_drift=how.accept_drift)
+        if away is None:
+            plan, differing = standing.looked(opened, plan, accept_drift=how.accept_drift)
         out.show(*screen.plan_view(plan, out.mask, diff=how.diff), *differing)
         promoted(out, opened, plan, how)
         if how.check:
@@ -104,22 +125,34 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             services = {restart.service for host in plan.hosts for restart in host.restarts}
             hosts = [host.host for host in plan.hosts if host.changed]
             out.confirm(f"carry this out on {some(hosts)}, restarting {len(services)} service(s) on each?")
-        code = carried_out(out, opened, plan, how, (collector, shown), stop)
+        code = carried_out(out, opened, plan, how, (collector, shown), stop, work=away.work_on if away else None)
         if any(ending in ("changed", "stands", "paused") for ending in collector.endings.values()):
             watched_from_now_on(out, opened, choice.inventory, code)
         return ended(out, collector, code)
 
 
+def elsewhere(held: ExitStack, how: How) -> Executor | None:
+    """The executor that the hosts' work is sent to, until `held` ends; None where it is done here. Raises InputError."""
+    if not how.executor:
+        return None
+    from inventory import executors
+
+    return held.enter_context(executors.executor(how.executor))
+
+
 def carried_out(out: Output, opened: Session, plan: Plan, how: How, sinks: Sequence[events.Sink], stop: Flag,
-                left: Mapping[str, Left] | None = None) -> int:  # fmt: skip
+                left: Mapping[str, Left] | None = None, work: runner.Work | None = None) -> int:  # fmt: skip
     """Carries a plan out, told to `sinks`, to receivers, and to the store. Returns the exit code."""
     store = Store()
     try:
         with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
             emit = events.fan_out(*sinks, Recorder(store, out.mask, warn=out.warn), news)
             # Until here nothing is written, so that Ctrl-C may simply end the program.
-            with interrupt.heeded(stop, out.warn, "the step in progress is undone first"):
-                return runner.migrate(run_of(opened, plan, how, emit, stop, left or {}))
+            first = (
+                "hosts in progress are carried to their end first" if work else "the step in progress is undone first"
+            )
+            with interrupt.heeded(stop, out.warn, first):
+                return runner.migrate(run_of(opened, plan, how, emit, stop, left or {}, prepared=work is None), work)
     finally:
         store.close()
 
@@ -213,34 +246,6 @@ def watched_from_now_on(out: Output, opened: Session, folder: Path | None, code:
         store.close()
 
 
-def mending(opened: Session, emit: events.Sink) -> propose.Opening:
-    """Mends what an interrupted run left on a host before anything is read there, in the exchange that reads."""
-
-    def mend(name: str) -> None:
-        writer = opened.writer(name)
-        found = writer.prepare()
-        if found.warning:
-            emit(events.Noted(host=name, text=found.warning, attention=True))
-        for line in writer.recover():
-            emit(events.Noted(host=name, text=f"an interrupted run was mended: {line}", attention=True))
-
-    def opening(name: str, link: Link) -> Link:
-        writer = opened.writer(name)
-        calls = writer.opening()
-        if not calls:
-            mend(name)
-            return link
-
-        def hear(replies: Sequence[Reply]) -> bool:
-            whole = writer.heard(replies)
-            mend(name)
-            return whole
-
-        return Ahead(link, calls, hear)  # type: ignore[return-value]
-
-    return opening
-
-
 def same_as(wanted: Mapping[str, Any], plan: Plan) -> None:
     """Raises Refused when the plan made now is not the one that was kept."""
     if plan.fingerprint == wanted["fingerprint"]:
@@ -255,8 +260,8 @@ def same_as(wanted: Mapping[str, Any], plan: Plan) -> None:
 
 
 def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag,
-           left: Mapping[str, Left]) -> run_model.Run:  # fmt: skip
-    """The run with its hosts, their writers, and the inventory's settings."""
+           left: Mapping[str, Left], *, prepared: bool = True) -> run_model.Run:  # fmt: skip
+    """The run with its hosts, their writers, and the inventory's settings. `prepared`: the hosts are made ready here."""
     variables = next((host.variables for host in opened.inventory.hosts), {})
     serial = how.serial or variables.get("serial") or run_model.Options.serial
     percentage = variables.get("max_fail_percentage")
@@ -274,7 +279,7 @@ def run_of(opened: Session, plan: Plan, how: How, emit: events.Sink, stop: Flag,
         for host in plan.hosts
     }
     for host in hosts.values():
-        if host.plan.changed and not host.writer.prepared:
+        if prepared and host.plan.changed and not host.writer.prepared:
             host.writer.prepare()
     warn_of_windows(opened, plan, settings.serial, emit)
     return run_model.Run(

@@ -25,6 +25,7 @@ ABOUT = {
     "show-secrets": "do not hide passwords",
     "serial": "batch sizes: 2, 25%, or several with commas (default 1,25%,100%)",
     "forks": f"hosts worked on and connected at once (default {fleet.LIMIT}); a batch is never larger",
+    "executor": "who does the hosts' work: threads (default), or a Dask cluster's workers: dask://HOST:PORT",
     "check": "only show what would be done",
     "diff": "show the changes line by line",
     "yes": "do not ask",
