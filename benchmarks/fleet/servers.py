@@ -201,7 +201,8 @@ def _keygen(path: Path) -> None:
 def _stop(child: subprocess.Popen[bytes]) -> None:
     # What started a server in the process namespace waits for it, and passes no signal on.
     with suppress(OSError, IndexError):
-        os.kill(_only_child(child.pid) if child.args[0] in ("unshare", "nsenter") else child.pid, signal.SIGTERM)  # type: ignore[index]
+        words = child.args if isinstance(child.args, list) else []
+        os.kill(_only_child(child.pid) if {"unshare", "nsenter"} & {*words[:1]} else child.pid, signal.SIGTERM)
     try:
         child.wait(10)
     except subprocess.TimeoutExpired:
