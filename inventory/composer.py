@@ -6,6 +6,7 @@ composing takes. Compose has rules of its own (`text.scalar`), so a plain scalar
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import Any
 
@@ -17,8 +18,10 @@ from ruamel.yaml.tag import Tag
 
 DEPTH = 100
 """Collections within each other: far more than any file has, far fewer than exhaust the stack."""
-_MARGIN = " " * 30
-_MARKS = re.compile(r"[-?:][ \t]+[-?:][ \t]+[-?:][ \t]")
+_WIDE = re.compile(r"\n[ \t?:-]{30}")
+"""A line whose margin, with the marks that begin blocks within blocks (`- - - `), is wide: a block begins no further left
+than there are blocks around it, less one or two."""
+_OTHER_ENDS = frozenset("\x85\u2028\u2029")
 PLAIN = Tag(suffix="?")
 """YAML's own word for the tag of a plain scalar that has none."""
 TEXT = Tag(suffix="tag:yaml.org,2002:str")
@@ -37,11 +40,9 @@ class TooDeep(Exception):
 class _Untold:
     """What composers ask for the tag of a node that has none, and tell where they are: nothing here depends on it."""
 
-    def descend_resolver(self, _parent: Any, _index: Any) -> None:
-        pass
-
-    def ascend_resolver(self) -> None:
-        pass
+    # Functions in C that take what these two are told and do nothing with it: they are called for every node.
+    descend_resolver: Any = staticmethod(operator.is_)
+    ascend_resolver: Any = staticmethod(tuple)
 
     def resolve(self, kind: type, _value: Any, implicit: Any) -> Tag:
         if kind is ScalarNode:
@@ -97,8 +98,11 @@ def compose(text: str) -> Node | None:
 
 
 def _may_be_deep(text: str) -> bool:
-    """Whether a text has so many brackets, so wide a margin, or so many marks in a row (`- - - `) as deep nesting takes."""
-    return text.count("[") + text.count("{") > DEPTH or _MARGIN in text or bool(_MARKS.search(text))
+    """Whether a text has so many brackets, or so wide a margin, as deep nesting takes."""
+    if text.count("[") + text.count("{") > DEPTH or _WIDE.search(text) or _WIDE.match("\n" + text[:40]):
+        return True
+    # YAML has other line ends; who uses them is measured.
+    return text.count("\r") != text.count("\r\n") or (not text.isascii() and not _OTHER_ENDS.isdisjoint(text))
 
 
 def compose_slowly(text: str) -> Node | None:

@@ -36,7 +36,7 @@ def parse(data: bytes, path: str, *, limit: int = LIMIT) -> Node | None:
     text = decode(data, path, limit)
     root = composed(text, path)
     if root is not None:
-        check_tree(root, path)
+        check_tree(root, path, text)
     return root
 
 
@@ -178,8 +178,29 @@ def mend(text: str, at: int | None, problem: str) -> str:
     return "mend the text at this line, or the one before"
 
 
-def check_tree(root: Node, path: str) -> None:
-    """Refuses duplicate keys, keys that are not text, aliases to what holds them, and alias bombs."""
+def check_tree(root: Node, path: str, text: str) -> None:
+    """Refuses duplicate keys, keys that are not text, aliases to what holds them, and alias bombs. `text` is all of it."""
+    if "*" in text or len(text) > EXPANDED:
+        _check_expanded(root, path)
+    else:
+        _check_mappings(root, path)
+
+
+def _check_mappings(root: Node, path: str) -> None:
+    """All mappings of a tree without aliases, which has no more nodes than its text has characters."""
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if type(node) is ScalarNode:
+            continue
+        below = node.value
+        if isinstance(node, MappingNode):
+            check_keys(node, path)
+            below = [item for _, item in below]
+        todo += below[::-1]
+
+
+def _check_expanded(root: Node, path: str) -> None:
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
 

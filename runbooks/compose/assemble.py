@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from inventory.errors import InputError
 from runbooks.compose import environment
@@ -21,8 +22,7 @@ from runbooks.compose.tree import Item, Key, Source, build
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs", "models")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Own:
+class Own(NamedTuple):
     """A place where a service is itself written: its item there (before `extends`) and its name's key."""
 
     item: Item

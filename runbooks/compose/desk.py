@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
@@ -25,8 +26,7 @@ class Blocked(Exception):
         self.place, self.reason, self.mend = place, reason, mend
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """An edit and the operations (by number) that it serves."""
 
     edit: Edit

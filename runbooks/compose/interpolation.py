@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _NAME = "[_a-zA-Z][_a-zA-Z0-9]*"
 _PATTERN = re.compile(rf"\$(?:(\$)|({_NAME})|\{{(?:({_NAME}(?::?[-+?].*)?)\}}|()))")
@@ -27,8 +26,7 @@ class BadTemplate(Exception):
         self.message, self.mend = message, mend
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """`text` came from characters `start:end` of the template.
 
     `reference` is the outermost `${...}` around it, if any; `name` the variable whose value it is (kind "variable").
@@ -85,11 +83,15 @@ def _braced(
     text: str, start: int, outer: tuple[int, int] | None, lookup: Lookup, unset: Callable[[str], None]
 ) -> Iterator[Piece]:
     """One `${...}`, and what a greedy match took along after its closing brace."""
-    closing = _closing(text)
-    rest = text[closing + 1 :] if closing >= 0 else ""
-    text = text[: closing + 1] if closing >= 0 else text
-    again = _PATTERN.match(text)
-    inner = _BRACED.fullmatch(again[3]) if again and again[3] else None
+    rest = ""
+    if text.find("}") == len(text) - 1 and text.rfind("{") == 1:
+        inner = _BRACED.fullmatch(text[2:-1])
+    else:
+        closing = _closing(text)
+        if closing >= 0:
+            text, rest = text[: closing + 1], text[closing + 1 :]
+        again = _PATTERN.match(text)
+        inner = _BRACED.fullmatch(again[3]) if again and again[3] else None
     if inner is None:
         shown = re.match(r"\$\{?\w{0,40}", text)
         raise BadTemplate(

@@ -129,11 +129,12 @@ def _root(data: bytes, path: str) -> Node | None:
         from ruamel.yaml.error import YAMLError
 
         try:
-            root = composer.compose_slowly(yaml_text.decode(data, path, yaml_text.LIMIT))
+            text = yaml_text.decode(data, path, yaml_text.LIMIT)
+            root = composer.compose_slowly(text)
         except (YAMLError, ValueError, composer.TooDeep):
             raise error from None
         if root is not None:
-            yaml_text.check_tree(root, path)
+            yaml_text.check_tree(root, path, text)
         return root
 
 

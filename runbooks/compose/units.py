@@ -6,6 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 _UNITS = {
@@ -22,6 +23,7 @@ _TIME = re.compile(
 _TRUE, _FALSE = {"true", "y", "yes", "on"}, {"false", "n", "no", "off"}
 
 
+@lru_cache(maxsize=1024)
 def seconds(text: str) -> float | None:
     """A duration such as `1m30s` or `500ms` in seconds; None for what is none. `0` needs no unit."""
     text = text.strip()

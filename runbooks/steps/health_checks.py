@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from runbooks.compose import splice, units
 from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
@@ -32,8 +31,7 @@ OWN = ("test", "wrong", "retries", *TIMES)
 """Keys of a check in `health_checks`. `wrong`: a test that must fail, where the tool cannot make one from a port."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One check that may fit a service. `wrong` is the same asked of a wrong target; None: it cannot be told apart."""
 
     number: int

@@ -144,6 +144,25 @@ def test_nesting_is_read_up_to_its_limit(form: str) -> None:
                 text.load(data, "x.yml")
 
 
+DEEP = {
+    "keys and items in turn": "".join(f"{' ' * (2 * level)}- a:\n" for level in range(300)),
+    "items as far left as their key": "".join(
+        f"{' ' * (2 * level)}{'- ' if level else ''}a:\n" for level in range(300)
+    ),
+    "explicit keys": "? " * 300 + "a",
+    "wide gaps": "-   " * 300 + "a",
+    "returns alone": "a:\n" + "\r".join(" " * level + "a:" for level in range(1, 300)),
+    "other line ends": "\u2028".join(" " * level + "a:" for level in range(300)),
+    "another in Latin 1": "\x85".join(" " * level + "a:" for level in range(300)),
+}
+
+
+@pytest.mark.parametrize("data", DEEP.values(), ids=DEEP)
+def test_whatever_form_nesting_has_it_is_seen_while_composing(data: str) -> None:
+    with pytest.raises(InputError, match="nested deeper"):
+        text.parse(f"b:\n{data}\n".encode(), "x.yml")
+
+
 @pytest.mark.parametrize("form", ["indented", "in one line"])
 def test_deep_blocks_are_refused_with_their_line_before_anything_recurses(form: str) -> None:
     depth = 5 * text.DEPTH
