@@ -232,8 +232,7 @@ def _check_expanded(root: Node, path: str) -> None:
 
 def check_keys(node: MappingNode, path: str) -> None:
     """Refuses a key that stands twice in one mapping, naming both lines, and a key that is a collection."""
-    keys = [key for key, _ in node.value]
-    if all(type(key) is ScalarNode for key in keys) and len({key.value for key in keys}) == len(keys):
+    if len({key.value for key, _ in node.value if type(key) is ScalarNode}) == len(node.value):
         return
     seen: dict[str, int] = {}
     for key, _ in node.value:

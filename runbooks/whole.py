@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from inventory.errors import InputError
 
@@ -14,7 +13,7 @@ def write(
     path: Path, text: str, *, key: str, mend: str = "name a file in a folder of yours", mode: int = 0o600
 ) -> None:
     """Writes a file with these permission bits (the account's umask takes from them). Raises InputError, which names `key`."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    draft = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)

@@ -148,6 +148,7 @@ def _indent(text: str, lines: list[tuple[int, int, int]]) -> int:
     return 0
 
 
+@lru_cache(4096)
 def write(value: str, *, style: str | None = None, flow: bool = False, key: bool = False) -> str:
     """A scalar with this very value: plain where that is safe and no quote is asked for, in one line."""
     if _CONTROLS.search(value):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -122,6 +121,8 @@ def go_float(value: float) -> str:
     """A float as Go's `%v` prints it: the shortest digits, an exponent below 1e-4 and from 1e6 on."""
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
+    from decimal import Decimal  # few files need it, and it takes long to load
+
     number = Decimal(repr(value)).normalize()
     exponent = number.adjusted()
     if -4 <= exponent < 6:
