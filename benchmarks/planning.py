@@ -103,10 +103,10 @@ def walk_s(folder: Path, text: str, times: int) -> float:
     return median_s(lambda: draft.walk(phase, file_stack([path]), NO_FACTS, {}), times)
 
 
-def program_s(words: list[str], folder: Path, times: int = 7, **variables: str) -> float:
+def program_s(words: list[str], folder: Path, **variables: str) -> float:
     """The median of a program. Modules are kept compiled, as they are where nobody says otherwise."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | variables
-    return median_s(lambda: subprocess.run(words, cwd=folder, env=environment, capture_output=True, check=False), times)
+    return median_s(lambda: subprocess.run(words, cwd=folder, env=environment, capture_output=True, check=False), 7)
 
 
 def own_s(folder: Path, times: int) -> float:
@@ -127,8 +127,7 @@ planning.plan(Output(), Choice("1", "", None, "", (), ()), files=["compose-400.y
 def loaded_s(folder: Path) -> float:
     """The median of a program that does the same work without Invoke: it loads what plans, and plans. A program that does
     nothing is taken off."""
-    environment = {"PYTHONPATH": str(ROOT)}
-    work, nothing = (program_s([sys.executable, "-c", program], folder, **environment) for program in (_WORK, "pass"))
+    work, nothing = (program_s([sys.executable, "-c", each], folder, PYTHONPATH=str(ROOT)) for each in (_WORK, "pass"))
     return work - nothing
 
 
