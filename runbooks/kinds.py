@@ -29,6 +29,7 @@ KINDS = (
     "pgbouncer",
     "pool_tuning",
     "resource_profiles",
+    "shared_cache",
     "startup_order",
 )
 """The kinds of steps. A new one is a file of that name in `runbooks/steps` and a line here."""

@@ -11,15 +11,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @cache
-def aggregator() -> Mapping[str, bytes]:
-    """The build context of the health aggregator: its Dockerfile, locked requirements and program."""
+def program(name: str) -> Mapping[str, bytes]:
+    """The build context of one program: its Dockerfile, the locked requirements that all of them share, and itself."""
     folder = ROOT / "services"
-    programs = [folder / "__init__.py", *sorted((folder / "aggregator").glob("*.py"))]
+    programs = [folder / "__init__.py", *sorted((folder / name).glob("*.py"))]
     return {
-        "Dockerfile": (folder / "aggregator" / "Dockerfile").read_bytes(),
+        "Dockerfile": (folder / name / "Dockerfile").read_bytes(),
         "requirements.txt": (ROOT / "requirements" / "aggregator.txt").read_bytes(),
         **{str(path.relative_to(ROOT)): path.read_bytes() for path in programs},
     }
+
+
+def aggregator() -> Mapping[str, bytes]:
+    """The build context of the health aggregator."""
+    return program("aggregator")
 
 
 def image(name: str, context: Mapping[str, bytes]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from checks.model import Probe
 from inventory.secrets import Mask
 from runbooks.commands.looking import all_probes
-from runbooks.steps import images
+from runbooks.steps import images, shared_cache
 from runbooks.survey import Survey
 
 MEASURE_S = 10.0
@@ -30,6 +30,9 @@ def probes_of(found: Survey, mask: Mask) -> tuple[tuple[Probe, ...], tuple[str, 
             probes.append(Probe("resources", f"{of}:{name}", name, {"of": of}, MEASURE_S))
         if images.repository(stack.services[name].image) in BREAKERS:
             probes.append(Probe("breaker", f"breaker:{name}", name, timeout_s=MEASURE_S))
+    keeper = shared_cache.standing(stack)
+    if keeper in {probe.service for probe in probes}:
+        probes += shared_cache.probes(keeper)
     secret = [each for each in probes if mask.hides(json.dumps(dict(each.settings), default=str))]
     notes = tuple(f"{each.name} is not asked: its words hold a secret, which is not stored" for each in secret)
     return tuple(each for each in probes if each not in secret), notes

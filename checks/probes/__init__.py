@@ -15,6 +15,7 @@ from checks.model import Probe, Sample
 from checks.probes import (
     aggregator,
     breaker,
+    cache,
     command,
     container,
     files,
@@ -34,6 +35,7 @@ from inventory.link import Link
 KINDS: Mapping[str, Kind] = {
     "aggregator": aggregator.KIND,
     "breaker": breaker.KIND,
+    "cache": cache.KIND,
     "command": command.KIND,
     "container": container.KIND,
     "files": files.KIND,
