@@ -68,7 +68,9 @@ def _into(document: Document, root: MappingNode, key: ScalarNode, value: Node, s
         return layout.fill(document, key, value, written, shape)
     inner = layout.form(document, value, document.column(start(key)))
     if value.flow_style:
-        return [cut for name, child in made.items() for cut in layout.add_entry(document, value, name, _written(child), inner)]  # fmt: skip
+        pad = layout.pad_of(document, value)
+        texts = [layout.pair(name, _written(child), inner.quote, pad) for name, child in made.items()]
+        return layout.add_in_flow(document, value, *texts)
     apart = [""] if _apart(document, value) else []
     column = layout.column(document, value)
     return [

@@ -156,8 +156,9 @@ def _past_comments(document: Document, at: int, indent: int) -> int:
         at = until
 
 
-def add_in_flow(document: Document, collection: MappingNode | SequenceNode, text: str) -> list[Cut]:
-    """Adds an element at the end of a `{...}` or `[...]`, on a line of its own where the others have theirs."""
+def add_in_flow(document: Document, collection: MappingNode | SequenceNode, *texts: str) -> list[Cut]:
+    """Adds elements at the end of a `{...}` or `[...]`, on lines of their own where the others have theirs."""
+    text = ", ".join(texts)
     inside = content_start(document, collection) + 1
     if not collection.value:
         return [Cut(inside, inside, text)]
@@ -167,6 +168,7 @@ def add_in_flow(document: Document, collection: MappingNode | SequenceNode, text
     if not own_line:
         return [Cut(after, after, f", {text}")]
     indent = document.text[line:begin]
+    text = f",{document.newline}{indent}".join(texts)
     until = document.line_end(after)
     if end(collection) <= until:
         return [Cut(after, after, f",{document.newline}{indent}{text}")]

@@ -292,3 +292,30 @@ def test_a_real_pooler_tells_how_full_it_is(docker, pooler):
         assert asked().value == 25.0 * (number + 1)
     for connection in held:
         connection.close()
+
+
+STATE = '{"hits": 1, "misses": 1, "hit_ratio": %s, "invalidation_ms": %s, "invalidation_reason": "no event in 5 s", "warmed": %s}'
+WELL = '{"ended": true, "present": 9, "wanted": 10, "failed": {}}'
+
+
+@pytest.mark.parametrize(
+    ("output", "settings", "found"),
+    [
+        (STATE % (0.5, 2.5, WELL), {"of": "invalidation"}, (True, 2.5, "")),
+        (STATE % (0.5, "null", WELL), {"of": "invalidation"}, (False, None, "an invalidation does not arrive: no event in 5 s")),
+        (STATE % (0.5, 900, WELL), {"of": "invalidation"}, (False, 900.0, "an invalidation took 900 ms, more than 500")),
+        (STATE % (0.5, 2.5, WELL), {"of": "warm"}, (True, 9.0, "")),
+        (STATE % (0.5, 2.5, WELL), {"of": "warm", "share": 1}, (False, 9.0, "only 9 of 10 warmed keys are there")),
+        (STATE % (0.5, 2.5, WELL.replace("true", "false")), {"of": "warm"}, (False, 0.0, "warming has not ended")),
+        (STATE % (0.5, 2.5, WELL.replace("{}", '{"q": "why"}')), {"of": "warm"}, (False, 0.0, "not warmed: q (why)")),
+        (STATE % (0.5, 2.5, WELL), {"of": "hits"}, (True, 50.0, "")),
+        (STATE % (0.5, 2.5, WELL), {"of": "hits", "least": 60}, (False, 50.0, "50 % of reads hit, less than 60")),
+        (STATE % ("null", 2.5, WELL), {"of": "hits"}, (True, None, "nobody reads")),
+        ('{"reason": "ConnectionError"}', {"of": "hits"}, (False, None, "the cache does not answer: ConnectionError")),
+        ("<html>", {"of": "hits"}, (None, None, "this is no answer of the cache keeper")),
+        ("[]", {"of": "warm"}, (None, None, "this is no answer of the cache keeper")),
+        ('{"hits": 1}', {"of": "warm"}, (None, None, "this is no answer of the cache keeper")),
+    ],
+)  # fmt: skip
+def test_a_shared_cache_is_judged_by_what_its_keeper_measured(output, settings, found):
+    assert judged("cache", output, **settings) == found

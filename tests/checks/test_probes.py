@@ -117,7 +117,7 @@ def test_an_answer_is_judged(kind, settings, code, output, ok, value, detail):
     ("given", "words"),
     [
         (Probe("htp", "p", "s"), r"phase.yml:3: p: htp is no kind of probe \(did you mean http\?\)"),
-        (Probe("zzz", "p", "s"), r"zzz is no kind of probe \(kinds: aggregator, breaker, command, container"),
+        (Probe("zzz", "p", "s"), r"zzz is no kind of probe \(kinds: aggregator, breaker, cache, command, container"),
         (Probe("http", "p", "s", {"urll": 1}), r"urll is no setting of a http probe \(did you mean url\?\)"),
         (Probe("redis", "p", "s", {"x": 1}), r"x is no setting of a redis probe \(settings: none\)"),
     ],

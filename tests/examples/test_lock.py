@@ -27,6 +27,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not here"),
 ]
+ENTER = """
+-- KEYS: the lock, who is inside. ARGV: a token, a fence. 1: alone inside, until the lock ends; 0: another is; -1: its time is over.
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return -1 end
+if redis.call('set', KEYS[2], ARGV[2], 'NX', 'PX', redis.call('pttl', KEYS[1])) then return 1 end
+return 0
+"""
 HOLDER = """
 import importlib.util, sys, time, redis
 spec = importlib.util.spec_from_file_location("lock_example", sys.argv[1])
@@ -37,7 +43,7 @@ connection = redis.Redis(port=int(sys.argv[2]), password="pw")
 while not (held := example.acquire(connection, "lock", 300)):
     time.sleep(0.005)
 connection.rpush("killed", held.fence)
-print(held.fence, flush=True)
+print(held.fence, connection.eval(sys.argv[3], 2, "lock", "inside", held.token, held.fence), flush=True)
 time.sleep(600)
 """
 
@@ -55,9 +61,10 @@ def connection(port: int) -> client.Redis:
     return found
 
 
-def test_fifty_contenders_of_whom_five_are_killed_never_lose_a_write_nor_take_one_back(port: int, connection: client.Redis) -> None:  # fmt: skip
-    """Each adds one to a number that only the lock guards. Were two inside at once, an addition would be lost."""
+def test_of_fifty_contenders_of_whom_five_are_killed_no_two_are_ever_inside_and_no_write_is_lost(port: int, connection: client.Redis) -> None:  # fmt: skip
+    """Each adds one to a number that only the lock guards, and leaves a sign while it is inside."""
     done: list[int] = []
+    overlaps: list[bool] = []
     guard = threading.Lock()
 
     def contend() -> None:
@@ -68,15 +75,17 @@ def test_fifty_contenders_of_whom_five_are_killed_never_lose_a_write_nor_take_on
             if held is None:
                 time.sleep(0.002)
                 continue
+            overlaps.append(own.eval(ENTER, 2, "lock", "inside", held.token, held.fence) == 0)
             count = int(own.get("count") or 0)
             written = example.write(own, held, "count", str(count + 1))
+            own.delete("inside")
             assert example.release(own, held)
             if written:
                 left -= 1
                 with guard:
                     done.append(held.fence)
 
-    words = [sys.executable, "-c", HOLDER, str(PATH), str(port)]
+    words = [sys.executable, "-c", HOLDER, str(PATH), str(port), ENTER]
     holders = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(5)]
     threads = [threading.Thread(target=contend) for _ in range(45)]
     try:
@@ -84,7 +93,9 @@ def test_fifty_contenders_of_whom_five_are_killed_never_lose_a_write_nor_take_on
             thread.start()
         for holder in holders:
             assert holder.stdout
-            assert int(holder.stdout.readline()) > 0
+            fence, entered = map(int, holder.stdout.readline().split())
+            assert fence > 0
+            overlaps.append(entered == 0)
             holder.kill()
         for thread in threads:
             thread.join(120)
@@ -95,6 +106,8 @@ def test_fifty_contenders_of_whom_five_are_killed_never_lose_a_write_nor_take_on
             holder.wait()
             assert holder.stdout
             holder.stdout.close()
+    assert len(overlaps) >= 185
+    assert not any(overlaps)
     assert connection.get("count") == b"180"
     assert len(set(done)) == 180
     killed = [int(fence) for fence in connection.lrange("killed", 0, -1)]

@@ -75,6 +75,13 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it never came to that")
 
 
+@pytest.fixture(scope="module")
+def database() -> Iterator[dict[str, str]]:
+    """The variables that name a real database."""
+    with servers.postgres("pw") as (port, _):
+        yield {"DATABASE_db": f"postgresql://127.0.0.1:{port}/postgres", "LOGIN_db": "app", "PASSWORD_db": "pw"}
+
+
 @pytest.fixture
 def on(tmp_path: Path) -> Iterator[client.Redis]:
     with cache(tmp_path) as found:
@@ -112,17 +119,17 @@ def test_a_cache_that_tells_nobody_of_changes_fails_the_gate(on: client.Redis) -
 
 
 @needs_postgres
-def test_what_is_declared_is_there_before_it_is_ready_read_from_where_it_is_true(on: client.Redis) -> None:
+def test_what_is_declared_is_there_before_it_is_ready_read_from_where_it_is_true(
+    on: client.Redis, database: dict[str, str]
+) -> None:
     with ExitStack() as held:
-        database, _ = held.enter_context(servers.postgres("pw"))
         front = held.enter_context(servers.web())
         on.set("product:2", "written by a service itself, so newer")
         warm: list[dict[str, Any]] = [
             {"query": "select 'product:' || n, n * 10 from generate_series(1, 5) n", "from": "db", "ttl_s": 200},
             {"key": "front", "url": f"http://127.0.0.1:{front}/200/0", "db": 1},
         ]
-        own = {"DATABASE_db": f"postgresql://127.0.0.1:{database}/postgres", "LOGIN_db": "app", "PASSWORD_db": "pw"}
-        found = held.enter_context(keeper(on, warm, **own))
+        found = held.enter_context(keeper(on, warm, **database))
         until(lambda: found.get("/ready").status == 200)
         assert on.get("product:5") == b"50"
         assert on.get("product:2") == b"written by a service itself, so newer"
@@ -151,14 +158,12 @@ def test_what_is_declared_is_there_before_it_is_ready_read_from_where_it_is_true
         ("selekt 1", "SyntaxError"),
     ],
 )
-def test_a_query_that_cannot_warm_lets_traffic_in_and_fails_the_gate(on: client.Redis, query: str, said: str) -> None:
-    with servers.postgres("pw") as (database, _):
-        own = {"DATABASE_db": f"postgresql://app@127.0.0.1:{database}/postgres", "PASSWORD_db": "pw"}
-        with keeper(on, [{"query": query, "from": "db"}], **own) as found:
-            until(lambda: found.get("/ready").status == 200)
-            judged = found.judged("warm")
-            assert judged.ok is False
-            assert said in judged.detail
+def test_a_query_that_cannot_warm_lets_traffic_in_and_fails_the_gate(on: client.Redis, database: dict[str, str], query: str, said: str) -> None:  # fmt: skip
+    with keeper(on, [{"query": query, "from": "db"}], **database) as found:
+        until(lambda: found.get("/ready").status == 200)
+        judged = found.judged("warm")
+        assert judged.ok is False
+        assert said in judged.detail
 
 
 def test_what_to_warm_from_that_is_away_keeps_nobody_waiting_beyond_the_limit(on: client.Redis) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -60,6 +60,7 @@ def test_a_service_without_a_limit_is_told() -> None:
 
 
 @pytest.mark.slow
+@settings(deadline=None)  # the first one loads the schemas
 @given(st.from_regex(r"[a-zA-Z0-9._-]{1,80}", fullmatch=True), st.integers(1, 100), st.integers(1, 100), st.integers(1, 100))  # fmt: skip
 def test_every_manifest_is_one_that_kubernetes_takes(name: str, one: int, other: int, cpu: int) -> None:
     found = valid(autoscaling.manifest(name, Limits(min(one, other), max(one, other), cpu)))
