@@ -215,7 +215,7 @@ class Survey:
     """As much of a survey as is looked at."""
 
     def __init__(self, check):
-        service = type("Service", (), {"image": "redis:8"})()
+        service = type("Service", (), {"image": "redis:8", "value": {}, "environment": {}})()
         self.stack, self.facts = type("Stack", (), {"services": {"redis": service}})(), None
         self.probe = Probe("command", "health:redis", "redis", {"command": check.split()})
 
