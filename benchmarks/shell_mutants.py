@@ -41,6 +41,9 @@ WEAKER = (
 )
 """(pattern, replacement, what it does), tried at each place outside comments."""
 
+_FUNCTION = re.compile(r"(?m)^(?P<name>\w+)\(\) (?P<opened>[{(]) ?(?:#.*\n)?")
+_END = {"{": re.compile(r"(?m)^}"), "(": re.compile(r"(?m)^\)")}
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -80,6 +83,26 @@ def mutants(program: str) -> tuple[Mutant, ...]:
         if text != program:
             found.setdefault(text, mutant)
     return tuple(sorted(found.values(), key=lambda each: (each.start, each.end)))
+
+
+def function_of(program: str, at: int) -> str:
+    """The function whose body holds a place of a program; empty for what stands outside of all."""
+    for match in _FUNCTION.finditer(program):
+        line = program[match.start() : program.index("\n", match.start())]
+        end = match.start() + len(line)
+        if not line.endswith(("}", ")")):
+            found = _END[match["opened"]].search(program, match.end())
+            end = found.end() if found else len(program)
+        if match.start() <= at < end:
+            return match["name"]
+    return ""
+
+
+def traced(program: str, path: str) -> str:
+    """The program, each of whose functions adds its name to a file when it begins."""
+    return _FUNCTION.sub(
+        lambda match: f"{match[0]} {{ printf '%s\\n' {match['name']} >>'{path}'; }} 2>/dev/null; ", program
+    )
 
 
 def words(program: str) -> Iterator[Word]:

@@ -1,7 +1,7 @@
 """The score of `rollback/host.sh`: each of its mutants meets the tests that are about it, in a copy of the project.
 
-First all meet the quick tests, then those that survive meet the strikes and the races, which take longer. Nothing but the
-copy can be written meanwhile, as a mutant may well remove what it should not.
+Nothing but the copy can be written meanwhile, as a mutant may well remove what it should not. A run that is stopped scores
+the mutants that it has tried, which are a sample too: they come in no order.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 from benchmarks import shell_mutants
 from benchmarks.copying import ROOT, Score, copied, low
 from benchmarks.shell_mutants import Mutant
 from inventory.errors import RunbookError
+from runbooks import interrupt
 
 SHELL = "rollback/host.sh"
-QUICK = tuple(
-    f"tests/rollback/test_{name}.py" for name in ("effects", "program", "commit", "refusals", "records", "together")
+TESTS = tuple(
+    f"tests/rollback/test_{name}.py"
+    for name in ("effects", "program", "commit", "refusals", "records", "together", "faults", "races")
 )
-SLOW = ("tests/rollback/test_faults.py", "tests/rollback/test_races.py")
 ONE_SHELL = "not bash and not busybox"
 """Tests that run once for each shell run once: what a mutant does does not hang on the shell."""
 WORKERS = 2
@@ -40,20 +42,18 @@ def shell(*, sample: int | None, tell: Callable[[str], None]) -> Score:
     """The score of all mutants, or of a sample, the same each time. Raises RunbookError when the tests fail without any."""
     program = (ROOT / SHELL).read_text()
     every = [each for each in shell_mutants.mutants(program) if _parses(each.applied(program))]
-    chosen = every
-    if sample and sample < len(every):
-        chosen = sorted(random.Random(SEED).sample(every, sample), key=lambda each: (each.start, each.end))  # noqa: S311
+    chosen = random.Random(SEED).sample(every, min(sample or len(every), len(every)))  # noqa: S311
     tell(f"{SHELL}: {len(chosen)} of {len(every)} mutants")
-    left = _survivors(program, chosen, QUICK, tell)
-    left = _survivors(program, left, SLOW, tell) if left else left
-    texts = tuple(f"{each.line}: {each.what}" for each in left)
-    return Score(SHELL, len(chosen), len(chosen) - len(left), texts)
+    stop = Event()
+    with interrupt.heeded(stop, tell, "the mutants under way end, and those that were tried are scored"):
+        tried, left = _survivors(program, chosen, tell, stop)
+    return Score(SHELL, tried, tried - len(left), tuple(f"{each.line}: {each.what}" for each in left))
 
 
 def _survivors(
-    program: str, mutants: Sequence[Mutant], tests: Sequence[str], tell: Callable[[str], None]
-) -> list[Mutant]:
-    """The mutants that no test of these notices."""
+    program: str, mutants: Sequence[Mutant], tell: Callable[[str], None], stop: Event
+) -> tuple[int, list[Mutant]]:
+    """How many mutants were tried until it was to stop, and those that no test noticed."""
     begun = time.monotonic()
     ended = 0
 
@@ -62,38 +62,45 @@ def _survivors(
         mine, left = mutants[number::WORKERS], []
         with tempfile.TemporaryDirectory(prefix="runbook-mutation.") as made:
             Path(made).chmod(0o755)  # some tests run as a plain user
-            for found in _driven(Path(made), [each.applied(program) for each in mine], tests):
+            programs = [
+                {"program": each.applied(program), "function": shell_mutants.function_of(program, each.start)}
+                for each in mine
+            ]
+            for found in _driven(Path(made), programs):
                 if found["number"] < 0:
                     if found["caught"]:
                         raise RunbookError(
                             f"a test fails without any mutant: {found['by']}",
                             mend="see ./inv test --select tests/rollback",
                         )
-                    tell(f"{SHELL}: the tests alone take {found['seconds']:.0f} s")
+                    tell(f"{SHELL}: the {found['tests']} tests alone take {found['seconds']:.0f} s")
                     continue
                 ended += 1
                 mutant = mine[found["number"]]
-                how = f"caught by {found['by'].rpartition('::')[2]}" if found["caught"] else "survived"
+                by = found["by"].rpartition("::")[2]
+                how = f"caught by {by}" if found["caught"] else f"survived {found['tests']} tests"
                 tell(
                     f"{ended} of {len(mutants)} ({time.monotonic() - begun:.0f} s) {mutant.line}: {mutant.what}: {how}"
                 )
                 if not found["caught"]:
                     left.append(mutant)
+                if stop.is_set():
+                    break
         return left
 
     with ThreadPoolExecutor(WORKERS) as pool:
         found = [mutant for left in pool.map(share, range(WORKERS)) for mutant in left]
-    return sorted(found, key=lambda each: (each.start, each.end))
+    return ended, sorted(found, key=lambda each: (each.start, each.end))
 
 
-def _driven(place: Path, programs: Sequence[str], tests: Sequence[str]):  # type: ignore[no-untyped-def]
+def _driven(place: Path, programs: Sequence[Mapping[str, str]]):  # type: ignore[no-untyped-def]
     """What `shell_driver` says of each program, as it says it. Raises RunbookError where it ends before the last."""
     copied(place)
     folder = place / "tmp"
     folder.mkdir()
     (place / "programs.json").write_text(json.dumps(programs))
     words = [sys.executable, "-m", "benchmarks.shell_driver", "programs.json", "-m", "not lab", "-k", ONE_SHELL,
-             f"--basetemp={folder / 'tests'}", *tests]  # fmt: skip
+             f"--basetemp={folder / 'tests'}", *TESTS]  # fmt: skip
     environment = {**os.environ, "RUNBOOK_EXAMPLES": "10", "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with (place / "driver.log").open("w+") as log, subprocess.Popen(
         low(_boxed(words, place)), cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
