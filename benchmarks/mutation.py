@@ -30,10 +30,8 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("rollback/commit.py", "rollback/door.py", "rollback/locking.py", "rollback/running.py", "rollback/journal.py", "rollback/records.py", "rollback/model.py", "rollback/vault.py"),
         ("tests/rollback",),
     ),
-    "gate": (
-        ("checks/gate.py", "checks/statistics.py"),
-        ("tests/checks/test_gate.py", "tests/checks/test_statistics.py"),
-    ),
+    "gate": (("checks/gate.py",), ("tests/checks/test_gate.py",)),
+    "statistics": (("checks/statistics.py",), ("tests/checks/test_statistics.py", "tests/checks/test_assess.py")),
 }  # fmt: skip
 """part -> its files and the tests that must notice."""
 CHILDREN = 2
