@@ -77,7 +77,7 @@ ABOUT = {
     "lint": "also format, style, types and the import contract (default)",
     "seconds": "for how long, all readers together",
     "target": "only this reader",
-    "part": "only planner, transaction, gate or shell",
+    "part": "only planner, transaction, gate, statistics or shell",
     "sample": "about so many mutants of each part, for a quick look",
     "select": "only these tests: a path, as pytest takes it",
 }
