@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from benchmarks.shell_mutants import traced
 
@@ -153,6 +154,9 @@ def _say(heard: int, word: str, name: str, seconds: float = 0.0, *functions: str
 def main(file: str, *tests: str) -> int:
     """Drives the tests; returns pytest's exit code."""
     mutants = json.loads(Path(file).read_bytes())
+    # A machine that is slow for a moment is no mutant that was caught.
+    settings.register_profile("driver", deadline=None, suppress_health_check=list(HealthCheck))
+    settings.load_profile("driver")
     words = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler", *tests]
     return int(pytest.main(words, plugins=[Driver(mutants, os.dup(1))]))
 

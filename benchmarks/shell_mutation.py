@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 from benchmarks import shell_mutants
 from benchmarks.copying import ROOT, Score, copied, low
@@ -25,6 +26,7 @@ from benchmarks.shell_mutants import Mutant
 from inventory.errors import RunbookError
 from runbooks import interrupt
 
+T = TypeVar("T")
 SHELL = "rollback/host.sh"
 TESTS = tuple(
     f"tests/rollback/test_{name}.py"
@@ -66,7 +68,7 @@ def _survivors(
                 {"program": each.applied(program), "function": shell_mutants.function_of(program, each.start)}
                 for each in mine
             ]
-            for found in _driven(Path(made), programs):
+            for found in until(stop, _driven(Path(made), programs)):
                 if found["number"] < 0:
                     if found["caught"]:
                         raise RunbookError(
@@ -84,13 +86,19 @@ def _survivors(
                 )
                 if not found["caught"]:
                     left.append(mutant)
-                if stop.is_set():
-                    break
         return left
 
     with ThreadPoolExecutor(WORKERS) as pool:
         found = [mutant for left in pool.map(share, range(WORKERS)) for mutant in left]
     return ended, sorted(found, key=lambda each: (each.start, each.end))
+
+
+def until(stop: Event, found: Iterable[T]) -> Iterator[T]:
+    """What is found, with the last that was under way when it was to stop."""
+    for each in found:
+        yield each
+        if stop.is_set():
+            return
 
 
 def _driven(place: Path, programs: Sequence[Mapping[str, str]]):  # type: ignore[no-untyped-def]

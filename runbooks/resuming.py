@@ -32,7 +32,9 @@ def left(writer: HostWriter, run: str) -> Left | None:
         return None
     snapshot = standing[-1]
     events = since(writer.journal(), snapshot)
-    if any(event.kind == "gate" and event.data.get("outcome") == "pass" for event in events):
+    if any(
+        event.kind == "gate" and event.data.get("outcome") == "pass" and "after" not in event.data for event in events
+    ):
         return None
     found = writer.read([state.path for state in snapshot.after])
     for state in snapshot.after:

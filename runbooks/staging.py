@@ -11,7 +11,7 @@ from checks import gate as gates
 from checks.model import Gate, Verdict
 from inventory import fleet
 from inventory.errors import RunbookError
-from runbooks import events, gating
+from runbooks import cut_off, events, gating
 from runbooks.gating import Side
 from runbooks.hostrun import HostRun, back_again, names, watched
 from runbooks.plan_model import Plan, Stage
@@ -108,6 +108,8 @@ def undo(run: Run, hosts: Sequence[HostRun], stage: Stage, why: str, code: int) 
             whole |= dict.fromkeys(bad, False)
     for host in hosts:
         run.endings[host.name] = "undone" if whole[host.name] else "stands"
+        if whole[host.name]:
+            cut_off.ended(host, names(stage))
     stands = [name for name, well in whole.items() if not well]
     if stands:
         return End(

@@ -11,7 +11,7 @@ from inventory import fleet
 from inventory.errors import Drift, Refused, RunbookError
 from rollback import vault
 from rollback.model import FileState, Snapshot
-from runbooks import events, gating, unmaking
+from runbooks import cut_off, events, gating, unmaking
 from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, in_order, order_of, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
@@ -25,16 +25,23 @@ class HostUndo:
     """What a rollback does on one host: snapshots, the newest first, and the services to bring up, in order.
 
     `contents`: each snapshot's bytes by path, where they come from the controller's copy instead of the host's own.
+    `back`: snapshots, the newest first, whose files an undo that was cut off put back already; it left the rest to this one.
     """
 
     host: str
     snapshots: tuple[Snapshot, ...]
     restarts: tuple[Restart, ...]
     contents: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
+    back: tuple[Snapshot, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(state.path for snapshot in self.snapshots for state in snapshot.before))
+
+    @property
+    def every(self) -> tuple[Snapshot, ...]:
+        """All whose services are brought back, the newest first."""
+        return (*self.back, *self.snapshots)
 
 
 def applied(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
@@ -46,24 +53,27 @@ def applied(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
 def survey(
     session: Session, *, run: str | None, to: str | None, later: bool = False
 ) -> tuple[str, tuple[HostUndo, ...]]:
-    """What there is to undo: a named run, back to a snapshot, or the last run that stands on these hosts.
+    """What there is to undo: a named run, back to a snapshot, or the last run that stands on these hosts; none named and an
+    undo cut off somewhere: what that one undid.
 
     A host that has nothing of it is left out. What came after it and still stands is undone with it where `later` says
     so; else Refused is raised.
     """
 
-    def read(name: str) -> list[Snapshot]:
+    def read(name: str) -> tuple[list[Snapshot], list[Snapshot]]:
         writer = session.writer(name)
         if calls := writer.opening():
             writer.heard(session.links[name].together(calls))
         writer.prepare()
         writer.recover()
-        return applied(writer.snapshots())
+        found = writer.snapshots()
+        return applied(found), cut_off.undone(writer, found)
 
     results = fleet.each(session.links, read, limit=session.forks)
     session.drop({name: result.error for name, result in results.items() if result.error})
-    standing = {name: result.value or [] for name, result in results.items() if not result.error}
-    every = [snapshot for found in standing.values() for snapshot in found]
+    read_of = {name: result.value for name, result in results.items() if result.value}
+    standing, back = ({name: found[at] for name, found in read_of.items()} for at in (0, 1))
+    every = [snapshot for found in (back if any(back.values()) else standing).values() for snapshot in found]
     if to:
         chosen = {name: from_snapshot(found, to) for name, found in standing.items()}
         wanted = to
@@ -76,8 +86,9 @@ def survey(
             chosen = {
                 name: from_snapshot(standing[name], found[0].id) if found else [] for name, found in chosen.items()
             }
-    plans = tuple(host_undo(name, found) for name, found in chosen.items() if found)
-    for plan in plans:
+    asked = [name for name in chosen if chosen[name] or any(wanted in (each.run, each.id) for each in back[name])]
+    plans = tuple(host_undo(name, chosen[name], back[name]) for name in asked)
+    for plan in (plan for plan in plans if plan.snapshots):
         after = [
             snapshot
             for snapshot in standing[plan.host]
@@ -116,16 +127,18 @@ def from_snapshot(found: Sequence[Snapshot], to: str) -> list[Snapshot]:
     return list(found[names.index(to) :]) if to in names else []
 
 
-def host_undo(host: str, found: Sequence[Snapshot]) -> HostUndo:
-    newest_first = tuple(reversed(found))
+def host_undo(host: str, found: Sequence[Snapshot], back: Sequence[Snapshot] = ()) -> HostUndo:
+    """`found` are to be undone, `back` came after them, and their files are back; both the oldest first."""
+    every = (*found, *back)
     restarts: dict[str, Restart] = {}
-    made = unmaking.made_of(found).services
-    for snapshot in found:
+    made = unmaking.made_of(every).services
+    for snapshot in every:
         for restart in restarts_of(snapshot):
             if restart.service not in made:
                 restarts.setdefault(restart.service, restart)
     # The stack goes back to what it was before the oldest: what a later stage brought up may be needed by an earlier one's.
-    return HostUndo(host, newest_first, in_order(restarts.values(), order_of(found[0])))
+    ups = in_order(restarts.values(), order_of(every[0]))
+    return HostUndo(host, tuple(reversed(found)), ups, back=tuple(reversed(back)))
 
 
 def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: events.Sink, *, force: bool = False,
@@ -134,7 +147,7 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
     begin = time.monotonic()
     emit(events.RunStarted(
         run=session.run, kind="rollback", environment=session.inventory.environment, who=session.who,
-        batches=(tuple(plan.host for plan in plans),), steps=tuple(dict.fromkeys(s.step for plan in plans for s in plan.snapshots)), phase=what,
+        batches=(tuple(plan.host for plan in plans),), steps=tuple(dict.fromkeys(s.step for plan in plans for s in plan.every)), phase=what,
     ))  # fmt: skip
     by_name = {plan.host: plan for plan in plans}
     runs = {name: host_run(session, plan, emit) for name, plan in by_name.items()}
@@ -156,22 +169,28 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
             if back:
                 unwell, measured = gated([runs[name] for name in back], by_name, emit, gate or GATE)
                 well |= unwell
+            for name in (name for name in back if well[name] and measured):
+                cut_off.ended(runs[name], ("rollback",))
     finally:
         fleet.each(ready, lambda name: runs[name].writer.release())
     return ended(session, plans, errors, well if ready else {}, emit, time.monotonic() - begin, measured=measured)
 
 
 def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:
-    newest = plan.snapshots[0]
-    made = HostPlan(
-        plan.host, newest.project_dir, compose_of(newest), (), StartupPlan(), images=plan.snapshots[-1].images
-    )
+    newest = plan.every[0]
+    made = HostPlan(plan.host, newest.project_dir, compose_of(newest), (), StartupPlan(), images=plan.every[-1].images)
     return HostRun(session.links[plan.host], session.writer(plan.host), made, emit, lambda: False)
 
 
 def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) -> bool:
     """Puts the files back snapshot by snapshot, then the images, then brings each service up once."""
     begin = time.monotonic()
+    if plan.back:
+        steps = ", ".join(snapshot.step for snapshot in plan.back)
+        emit(events.Noted(host=host.name, text=f"the undo of {steps} was cut off: its files are back, and its services are brought "
+                          "up again", attention=True))  # fmt: skip
+        if not force and not plan.snapshots:
+            still_back(host, plan)
     if not force and len(plan.snapshots) > 1 and not plan.contents:
         unchanged(host, plan)
     if not force:
@@ -182,14 +201,14 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
             host.writer.restore(snapshot, plan.contents[snapshot.id], known, force=force)
         else:
             host.writer.undo(snapshot, force=force)
-    host.give_back_images(plan.snapshots[-1])
+    host.give_back_images(plan.every[-1])
     well = host.bring_up(plan.restarts, undoing=True)
     detail = "" if well else "the files are as before; not every service got healthy with them"
     if well:
-        detail = unmaking.take_away(host.link, host.plan.compose.name, unmaking.made_of(plan.snapshots))
+        detail = unmaking.take_away(host.link, host.plan.compose.name, unmaking.made_of(plan.every))
         well = not detail
     emit(events.StepUndone(
-        host=host.name, steps=tuple(snapshot.step for snapshot in plan.snapshots), snapshot=plan.snapshots[-1].id, paths=plan.paths,
+        host=host.name, steps=tuple(snapshot.step for snapshot in plan.every), snapshot=plan.every[-1].id, paths=plan.paths,
         why="the operator asked for it", ok=well, seconds=time.monotonic() - begin,
         detail=detail,
     ))  # fmt: skip
@@ -205,6 +224,17 @@ def unchanged(host: HostRun, plan: HostUndo) -> None:
     for path, (found, _) in host.writer.read(list(expected)).items():
         if found != expected[path]:
             raise Drift(f"{path} was changed since", host=host.name, mend="restore it, or add --force (keeps a copy)")
+
+
+def still_back(host: HostRun, plan: HostUndo) -> None:
+    """Raises Drift where a file that an earlier undo put back was changed since: services are not brought up with that."""
+    expected = {state.path: state for snapshot in plan.back for state in snapshot.before}
+    for path, (found, _) in host.writer.read(list(expected)).items():
+        if found != expected[path]:
+            raise Drift(
+                f"{path} was changed since it was put back", host=host.name,
+                mend="put it back (./inv status shows what differs), or add --force to bring services up with it",
+            )  # fmt: skip
 
 
 def gated(hosts: Sequence[HostRun], plans: Mapping[str, HostUndo], emit: events.Sink, gate: Gate

@@ -80,7 +80,7 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
 def last_run(store: Store, run: str | None) -> RunRecord | None:
     """The last run that this operator made and that wrote something, or the named one. Production must be named."""
     who = operator()
-    undone = {record.undoes for record in store.runs(limit=1000) if record.undoes and "undone" in record.hosts.values()}
+    undone = {record.undoes for record in store.runs(limit=1000) if record.undoes and whole(record)}
     for record in store.runs(limit=1000):
         if record.kind != "migrate" or (run and record.id != run):
             continue
@@ -96,6 +96,11 @@ def last_run(store: Store, run: str | None) -> RunRecord | None:
     return None
 
 
+def whole(record: RunRecord) -> bool:
+    """Whether a rollback ended well wherever it was to."""
+    return bool(record.hosts) and all(ending == "undone" for ending in record.hosts.values())
+
+
 def wrote(record: RunRecord) -> bool:
     """Whether something of a run may stand on a host; a run that broke off may have left something anywhere."""
     return record.ended is None or any(
@@ -108,5 +113,8 @@ def told(what: str, plans: tuple[HostUndo, ...]) -> list[str]:
     lines = [f"roll back {what}:"]
     for plan in plans:
         services = ", ".join(restart.service for restart in plan.restarts) or "no service"
-        lines.append(f"  {plan.host}  {', '.join(plan.paths)} as before; brings up again: {services}")
+        files = (
+            f"{', '.join(plan.paths)} as before" if plan.paths else "its files are back already, an undo was cut off"
+        )
+        lines.append(f"  {plan.host}  {files}; brings up again: {services}")
     return lines

@@ -39,12 +39,16 @@ class Away(Bench):
 
     def killed(self, plan, when):
         """A controller of its own carries the plan out and is killed at the first event that fits; its links die with it."""
+        self.killed_in(lambda: self.migrate(plan), when)
+
+    def killed_in(self, work, when):
+        """The same for whatever a controller does."""
         child = os.fork()
         if child == 0:
             try:
                 self.links = {name: connect(host, Mask()) for name, host in self.hosts.items()}
                 self.on = lambda event: os.kill(os.getpid(), signal.SIGKILL) if when(event) else None
-                self.migrate(plan)
+                work()
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
@@ -62,11 +66,11 @@ def away(tmp_path, monkeypatch, serve):  # noqa: F811
         link.close()
 
 
-def unlocked(bench):
+def unlocked(bench, run="run-1", host="web-1"):
     """What an operator does who was told that a lost run holds the lock."""
-    with pytest.raises(Locked, match=r"eve@laptop holds the lock since .*run run-1"):
-        bench.writer("web-1", "run-2").lock()
-    bench.writer("web-1", "run-2").unlock("run-1")
+    with pytest.raises(Locked, match=rf"eve@laptop holds the lock since .*run {run}"):
+        bench.writer(host, "run-0").lock()
+    bench.writer(host, "run-0").unlock(run)
 
 
 KILLED = {
