@@ -58,6 +58,7 @@ def _survivors(
     """How many mutants were tried until it was to stop, and those that no test noticed."""
     begun = time.monotonic()
     ended = 0
+    children: list[subprocess.Popen[str]] = []
 
     def share(number: int) -> list[Mutant]:
         nonlocal ended
@@ -68,7 +69,7 @@ def _survivors(
                 {"program": each.applied(program), "function": shell_mutants.function_of(program, each.start)}
                 for each in mine
             ]
-            for found in until(stop, _driven(Path(made), programs)):
+            for found in until(stop, _driven(Path(made), programs, children)):
                 if found["number"] < 0:
                     if found["caught"]:
                         raise RunbookError(
@@ -89,7 +90,12 @@ def _survivors(
         return left
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = [mutant for left in pool.map(share, range(WORKERS)) for mutant in left]
+        try:
+            found = [mutant for left in pool.map(share, range(WORKERS)) for mutant in left]
+        except KeyboardInterrupt:
+            for child in children:
+                child.kill()  # what reads from it ends with it
+            raise
     return ended, sorted(found, key=lambda each: (each.start, each.end))
 
 
@@ -101,7 +107,7 @@ def until(stop: Event, found: Iterable[T]) -> Iterator[T]:
             return
 
 
-def _driven(place: Path, programs: Sequence[Mapping[str, str]]):  # type: ignore[no-untyped-def]
+def _driven(place: Path, programs: Sequence[Mapping[str, str]], children: list[subprocess.Popen[str]]):  # type: ignore[no-untyped-def]
     """What `shell_driver` says of each program, as it says it. Raises RunbookError where it ends before the last."""
     copied(place)
     folder = place / "tmp"
@@ -113,6 +119,7 @@ def _driven(place: Path, programs: Sequence[Mapping[str, str]]):  # type: ignore
     with (place / "driver.log").open("w+") as log, subprocess.Popen(
         low(_boxed(words, place)), cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
     ) as child:  # fmt: skip
+        children.append(child)
         heard, last = -1, ""
         try:
             for line in child.stdout or ():
