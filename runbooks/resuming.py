@@ -7,7 +7,7 @@ have written a stage, and not brought all of its services up, or not watched the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from checks.model import Gate, Probe
 from inventory.errors import Drift
@@ -22,13 +22,14 @@ from runbooks.undo import applied
 from runbooks.unmaking import made_of
 
 
-def left(writer: HostWriter, run: str) -> Left | None:
-    """What a run left half done; None where its last stage passed its gate, is undone, or was never written.
+def left(writer: HostWriter, runs: Collection[str]) -> Left | None:
+    """What one of some runs left half done; None where the last stage passed its gate, is undone, was never written, or is
+    another run's.
 
     Raises Drift where its files were changed since, Refused for a journal that was altered.
     """
-    standing = [snapshot for snapshot in applied(writer.snapshots()) if snapshot.run == run]
-    if not standing:
+    standing = applied(writer.snapshots())
+    if not standing or standing[-1].run not in runs:
         return None
     snapshot = standing[-1]
     events = since(writer.journal(), snapshot)
@@ -40,16 +41,16 @@ def left(writer: HostWriter, run: str) -> Left | None:
     for state in snapshot.after:
         if found[state.path][0] != state:
             raise Drift(
-                f"{state.path} was changed since run {run} wrote it", host=writer.link.host.name,
+                f"{state.path} was changed since run {snapshot.run} wrote it", host=writer.link.host.name,
                 mend="put it back (./inv status shows what differs), then repeat",
             )  # fmt: skip
     return Left(snapshot, failed(events))
 
 
 def since(journal: Sequence[Event], snapshot: Snapshot) -> list[Event]:
-    """What a run did after it wrote a stage."""
+    """What was done after a stage was written: by its run, and by those that went on with it."""
     at = [n for n, event in enumerate(journal) if event.kind == "commit" and event.data.get("id") == snapshot.id]
-    return [event for event in journal[at[-1] + 1 :] if records.run_of(event.run) == snapshot.run] if at else []
+    return list(journal[at[-1] + 1 :]) if at else []
 
 
 def failed(events: Sequence[Event]) -> str:

@@ -67,7 +67,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         raise InputError(f"{how.accept_risk!r} is no risk", key="--accept-risk", mend="write low, medium or high")
     if how.serial:
         batches.sizes(how.serial)
-    lost = ""
+    lost: tuple[str, ...] = ()
     if how.resume:
         if how.executor not in ("", "threads"):
             raise InputError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from checks.evidence import Store
 from checks.model import Probe
@@ -18,6 +19,8 @@ from runbooks.plan_model import Plan
 from runbooks.session import Session
 
 UNFINISHED = ("gate failed", "inconclusive", "failed", "interrupted")
+DID = ("stands", "paused", "changed", "undone")
+"""Endings of a host that a run wrote to."""
 
 
 @dataclass
@@ -32,25 +35,36 @@ class Found:
         return resuming.plan(phase, environment, self.hosts, self.probes)
 
 
-def chosen(choice: Choice) -> tuple[Choice, str]:
-    """The choice narrowed to what the environment's last run did not finish, and that run. Raises InputError when it did."""
+def chosen(choice: Choice) -> tuple[Choice, tuple[str, ...]]:
+    """The choice narrowed to what the environment's last runs did not finish, and those runs, the newest first.
+
+    A run that went on with an earlier one may itself have been cut off, or refused before it wrote anything: then what the
+    earlier one left is still there. Raises InputError where all is finished.
+    """
     store = Store()
     try:
-        last = next((run for run in store.runs(environment=choice.environment) if run.kind == "migrate"), None)
+        runs = [run for run in store.runs(environment=choice.environment) if run.kind == "migrate"]
     finally:
         store.close()
-    if last is None or (last.outcome not in UNFINISHED and last.ended is not None):
+    tried = list(takewhile(lambda run: run.ended is None or run.outcome in (*UNFINISHED, "refused"), runs))
+    open_ = [run for run in tried if run.ended is None or run.outcome in UNFINISHED]
+    last = next((run for run in open_ if run.ended is None or set(DID) & set(run.hosts.values())), None) or next(
+        iter(open_), None
+    )
+    if last is None:
         raise InputError(f"the last run on {choice.environment} is not unfinished", key="--resume", mend="leave it out")
     if choice.phase and str(choice.phase) != last.phase:
         raise InputError(
             f"the unfinished run is of phase {last.phase}", key="--phase", mend=f"write --phase {last.phase}"
         )
     left = [host for host, ending in last.hosts.items() if ending not in ("changed", "unchanged")]
-    return replace(choice, phase=last.phase, limit=choice.limit or ",".join(left) or None), last.id
+    return replace(choice, phase=last.phase, limit=choice.limit or ",".join(left) or None), tuple(
+        run.id for run in tried
+    )
 
 
-def found(opened: Session, run: str, emit: events.Sink) -> Found:
-    """Repairs what the run left half written, says what it left half brought up, and why that is carried on or undone.
+def found(opened: Session, runs: Collection[str], emit: events.Sink) -> Found:
+    """Repairs what the runs left half written, says what they left half brought up, and why that is carried on or undone.
 
     Hosts whose files were changed since drop out of the session, as do those that another run holds.
     """
@@ -60,7 +74,7 @@ def found(opened: Session, run: str, emit: events.Sink) -> Found:
         writer.prepare()
         for line in writer.recover():
             emit(events.Noted(host=name, text=f"an interrupted run was mended: {line}", attention=True))
-        left = resuming.left(writer, run)
+        left = resuming.left(writer, runs)
         if left is None:
             return None
         mine = {up.service for up in resuming.ups_of(left.snapshot)}

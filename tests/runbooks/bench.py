@@ -126,7 +126,7 @@ class Bench:
             writer = self.writer(name, run)
             writer.prepare()
             writer.recover()
-            found = resuming.left(writer, of)
+            found = resuming.left(writer, of if isinstance(of, tuple) else (of,))
             left |= {name: found} if found else {}
         plan = resuming.plan(book.load("1"), "staging", left, {})
         return self.migrate(plan, run=run, left=left, gate=SHORT, **options) if left else None

@@ -121,7 +121,7 @@ def test_a_step_whose_own_undo_was_cut_off_is_ended_by_a_rollback(away):  # noqa
     away.killed(away.plan("\n# web is unhealthy"), undoing)
     unlocked(away)
     assert content(folder) == before
-    assert resuming.left(away.writer("web-1", "run-2"), "run-1") is None
+    assert resuming.left(away.writer("web-1", "run-2"), ("run-1",)) is None
     assert away.rollback("run-2") == 0
     assert away.docker.ups[-2:] == ["db", "web"]
     assert content(folder) == before

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from checks.evidence import RunRecord, Store
 from checks.model import Probe
 from inventory.connection import connect
-from inventory.errors import Drift, Locked, Unreachable
+from inventory.errors import Drift, InputError, Locked, Unreachable
 from inventory.secrets import Mask
 from runbooks import book, events, resuming
 from runbooks.commands import resuming as command
+from runbooks.commands.choice import Choice
 from runbooks.plan_model import Made
 from tests.inventory.conftest import serve, server_keys  # noqa: F401 - fixtures
 from tests.runbooks.bench import BEFORE, Bench, content, make_bench
@@ -161,7 +163,7 @@ def test_of_two_stages_only_the_one_that_was_never_gated_is_carried_on(bench):
     assert bench.migrate(bench.plan("\n# one", "\n# two")) in (5, 7)
     bench.links["web-1"].run = run
     unlocked(bench)
-    left = resuming.left(bench.writer("web-1", "run-2"), "run-1")
+    left = resuming.left(bench.writer("web-1", "run-2"), ("run-1",))
     assert left.snapshot.id == "run-1-2"
     assert bench.resume() == 0
     assert (folder / "docker-compose.yml").read_bytes() == BEFORE + b"\n# two"
@@ -204,7 +206,7 @@ def test_services_that_the_step_makes_are_carried_on_in_their_place(bench):
     assert bench.migrate(plan) == 7
     (bench.docker.folder / "away").unlink()
     bench.on = lambda _event: None
-    left = resuming.left(bench.writer("web-1", "run-2"), "run-1")
+    left = resuming.left(bench.writer("web-1", "run-2"), ("run-1",))
     assert [(up.service, up.created) for up in resuming.ups_of(left.snapshot)] == [
         (up.service, up.created) for up in plan.hosts[0].restarts
     ]
@@ -221,10 +223,70 @@ def test_the_command_says_what_is_half_done_and_drops_a_host_that_was_changed_si
     assert bench.migrate(bench.plan("\n# one"), serial=("2", "100%")) == 7
     (folders[1] / "docker-compose.yml").write_bytes(b"by hand")
     session = bench.session()
-    found = command.found(session, "run-1", bench.emit)
+    found = command.found(session, ("run-1",), bench.emit)
     assert list(found.hosts) == ["web-1"]
     assert [probe.name for probe in found.probes["web-1"]] == ["postgres:db"]
     assert "was changed since run run-1 wrote it" in session.errors["web-2"].message
     assert list(session.links) == ["web-1", "web-3"]
     (stage,) = found.plan(book.load("1"), "staging").hosts[0].stages
     assert {probe.name for probe in stage.probes} == {"container:db", "container:web", "postgres:db"}
+
+
+KILLED_RUN, REFUSED = (False, "", {}), (True, "refused", {"web-1": "failed"})
+GONE, STANDS = (True, "failed", {"web-1": "failed"}), (True, "failed", {"web-1": "stands", "web-2": "changed"})
+DONE = (True, "done", {"web-1": "changed"})
+
+
+@pytest.mark.parametrize(
+    ("runs", "phase", "limit", "goes_on_with"),
+    [
+        ([("1", KILLED_RUN)], "1", None, 1),
+        ([("1", DONE), ("1", KILLED_RUN)], "1", None, 1),
+        ([("1", KILLED_RUN), ("1", REFUSED)], "1", None, 2),  # told of the lost run's lock: nothing is finished by that
+        ([("1", KILLED_RUN), ("2", GONE)], "1", None, 2),
+        ([("1", KILLED_RUN), ("1", KILLED_RUN)], "1", None, 2),  # what went on with it was killed too
+        ([("1", STANDS), ("2", REFUSED), ("2", GONE)], "1", "web-1", 3),
+        ([("1", DONE), ("2", GONE)], "2", "web-1", 1),
+    ],
+)
+def test_it_goes_on_with_all_runs_since_the_last_that_ended_well(
+    tmp_path, monkeypatch, runs, phase, limit, goes_on_with
+):
+    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path))
+    kept(runs)
+    choice, lost = command.chosen(Choice("", "staging"))
+    assert choice.phase == phase
+    assert choice.limit == limit
+    assert lost == tuple(f"run-{number}" for number in range(len(runs), len(runs) - goes_on_with, -1))
+
+
+@pytest.mark.parametrize("runs", [[("1", DONE)], [("1", KILLED_RUN), ("1", DONE)], [("1", REFUSED)], []])
+def test_where_the_last_run_ended_well_there_is_nothing_to_go_on_with(tmp_path, monkeypatch, runs):
+    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path))
+    kept(runs)
+    with pytest.raises(InputError, match="is not unfinished"):
+        command.chosen(Choice("", "staging"))
+
+
+def kept(runs):
+    """The controller's store, as these runs leave it: phase, and how each ended."""
+    store = Store()
+    for number, (phase, (end, outcome, hosts)) in enumerate(runs, 1):
+        name, at = f"run-{number}", f"2026-01-01T00:00:{number:02}Z"
+        store.start(RunRecord(name, "migrate", "staging", phase, "eve", "f", "k", at, None, "", None, "", {}, ""))
+        if end:
+            store.end(name, outcome=outcome, code=0, message="", hosts=hosts)
+    store.close()
+
+
+def test_a_run_that_went_on_and_was_killed_too_is_gone_on_with_in_its_turn(away):
+    folder = away.host()
+    before = content(folder)
+    away.killed(away.plan("\n# one"), KILLED["right after the write"])
+    unlocked(away)
+    away.killed_in(away.resume, KILLED["half way through the services"])
+    unlocked(away, "run-2")
+    assert away.resume("run-3", of=("run-2", "run-1")) == 0
+    assert resuming.left(away.writer("web-1", "run-4"), ("run-3", "run-2", "run-1")) is None
+    assert away.rollback("run-4") == 0
+    assert content(folder) == before
