@@ -233,7 +233,7 @@ def still_back(host: HostRun, plan: HostUndo) -> None:
         if found != expected[path]:
             raise Drift(
                 f"{path} was changed since it was put back", host=host.name,
-                mend="put it back (./inv status shows what differs), or add --force to bring services up with it",
+                mend="restore it, or add --force to bring services up with it as it is",
             )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from inventory import fleet
 from inventory.durations import duration
 from inventory.errors import InputError
 from rollback.model import Snapshot
-from runbooks import session, undo
+from runbooks import cut_off, session, undo
 from runbooks.commands.codes import exit_code
 from runbooks.commands.looking import tell_errors
 from runbooks.output import Output
@@ -53,7 +54,9 @@ def prune(
     before = datetime.now(UTC) - timedelta(seconds=age(older_than))
     with session.opened(environment, folder, limit, out.mask) as opened:
         found = read(opened)
-        chosen = {name: prunable(every, keep, before) for name, every in found.items()}
+        ending = fleet.each(found, lambda name: cut_off.undone(opened.writer(name), found[name]), limit=opened.forks)
+        needed = {name: [each.id for each in result.value or ()] for name, result in ending.items()}
+        chosen = {name: prunable(every, keep, before, needed[name]) for name, every in found.items()}
         count = sum(map(len, chosen.values()))
         if not count:
             out.show("nothing to prune")
@@ -70,13 +73,13 @@ def prune(
         return exit_code(opened.errors, found)
 
 
-def prunable(every: tuple[Snapshot, ...], keep: int, before: datetime) -> list[str]:
-    """The snapshots that no rollback needs, without the last `keep` and those of `before` and later: each undone one, and
+def prunable(every: tuple[Snapshot, ...], keep: int, before: datetime, needed: Collection[str] = ()) -> list[str]:
+    """The snapshots that no rollback needs (`needed`: those that one has yet to end), without the last `keep` and those of `before` and later: each undone one, and
     right after it what undid it, so that at no time an undone one looks as if it stood."""
     standing = {each.id for each in undo.applied(every)}
     undoing = {each.note["undoes"]: each.id for each in every if "undoes" in each.note}
     there = {each.id for each in every}
-    done = [each for each in every if each.id not in standing and each.note.get("undoes") not in there]
+    done = [each for each in every if each.id not in {*standing, *needed} and each.note.get("undoes") not in there]
     old = [each for each in done[: max(0, len(done) - keep)] if datetime.fromisoformat(each.at) < before]
     return [name for each in old for name in (each.id, undoing.get(each.id)) if name]
 

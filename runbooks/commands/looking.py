@@ -13,7 +13,7 @@ from checks.evidence import Store
 from checks.model import Probe
 from checks.probes import round_
 from inventory import fleet
-from runbooks import screen_history, session, undo
+from runbooks import cut_off, screen_history, session, undo
 from runbooks.commands.codes import exit_code
 from runbooks.compose.model import Stack
 from runbooks.drift import Drifted, look
@@ -40,6 +40,8 @@ class HostStatus:
     lock: str
     last_command: str
     changes: tuple[Drifted, ...] = ()
+    cut_off: tuple[str, ...] = ()
+    """Snapshots whose files are back, and whose services a rollback has yet to bring back."""
 
 
 def status(out: Output, environment: str, *, folder: Path | None = None, limit: str | None = None) -> int:
@@ -59,7 +61,8 @@ def host_status(opened: Session, name: str) -> HostStatus:
     """Reads one host's state. Raises RunbookError."""
     writer = opened.writer(name)
     writer.prepare()
-    standing = undo.applied(writer.snapshots())
+    every = writer.snapshots()
+    standing = undo.applied(every)
     drifted = look(writer, {state.path: state for each in standing for state in each.after}, opened.mask)
     owner = writer.owner()
     return HostStatus(
@@ -71,6 +74,7 @@ def host_status(opened: Session, name: str) -> HostStatus:
         else "free",
         ", ".join(filter(None, writer.last_command())),
         drifted,
+        tuple(each.id for each in cut_off.undone(writer, every)),
     )
 
 
@@ -79,6 +83,8 @@ def status_lines(found: HostStatus) -> Iterator[str]:
     yield f"{found.host}  {len(found.applied)} transaction(s) applied, lock {found.lock}"
     for each in found.applied:
         yield f"    {each['at']}  {each['steps']}  run {each['run']}"
+    for name in found.cut_off:
+        yield f"    ! the undo of {name} was cut off, its files are back: ./inv rollback brings its services back"
     for drifted in found.changes:
         yield f"    ! {drifted.path} {drifted.what}"
         yield from (f"      {line}" for line in drifted.patch.splitlines())

@@ -1,10 +1,12 @@
 """A rollback that was cut off after files went back is carried to its end by the next one: services, what a step made, gate."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from inventory.errors import Refused
 from runbooks import cut_off, events, resuming, undo
-from runbooks.commands import rolling_back
+from runbooks.commands import keeping, looking, rolling_back
 from runbooks.plan_model import Made
 from tests.inventory.conftest import serve, server_keys  # noqa: F401 - fixtures
 from tests.runbooks.bench import content
@@ -79,6 +81,15 @@ def test_what_was_cut_off_is_found_however_it_is_asked_for(bench, asked):  # noq
         "  web-1  its files are back already, an undo was cut off; brings up again: db, web",
     ]
     assert surveyed(bench, "run-3", of="run-9")[1] == ()
+    status = looking.host_status(bench.session("run-3"), "web-1")
+    assert status.cut_off == ("run-1-1",)
+    assert "    ! the undo of run-1-1 was cut off, its files are back: ./inv rollback brings its services back" in list(
+        looking.status_lines(status)
+    )
+    every = bench.writer("web-1").snapshots()
+    soon = datetime.now(UTC) + timedelta(days=1)
+    assert keeping.prunable(every, 0, soon, status.cut_off) == []
+    assert keeping.prunable(every, 0, soon) == ["run-1-1", "run-2-undo-run-1-1"]
 
 
 def test_a_rollback_whose_services_did_not_get_healthy_is_ended_once_they_can(bench):  # noqa: F811
