@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from checks.model import Gate, Probe
 from inventory.errors import Drift
 from inventory.replies import understood
-from rollback import records
 from rollback.commit import HostWriter
 from rollback.model import Event, Snapshot
 from runbooks.book import Phase
