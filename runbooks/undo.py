@@ -11,7 +11,7 @@ from inventory import fleet
 from inventory.errors import Drift, Refused, RunbookError
 from rollback import vault
 from rollback.model import FileState, Snapshot
-from runbooks import cut_off, events, gating, unmaking
+from runbooks import batches, cut_off, events, gating, unmaking
 from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, in_order, order_of, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
@@ -143,15 +143,31 @@ def host_undo(host: str, found: Sequence[Snapshot], back: Sequence[Snapshot] = (
 
 def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: events.Sink, *, force: bool = False,
              gate: Gate | None = None) -> int:  # fmt: skip
-    """Undoes `plans` on all their hosts in parallel, gates, and returns the exit code."""
+    """Undoes `plans` on all their hosts in parallel, gates, and returns the exit code.
+
+    Of a fleet that cannot all be connected at once, so many hosts as can are carried to their end before the next begin.
+    """
     begin = time.monotonic()
+    order = batches.split(plans, ("100%",), session.forks)
     emit(events.RunStarted(
         run=session.run, kind="rollback", environment=session.inventory.environment, who=session.who,
-        batches=(tuple(plan.host for plan in plans),), steps=tuple(dict.fromkeys(s.step for plan in plans for s in plan.every)), phase=what,
+        batches=tuple(tuple(plan.host for plan in batch) for batch in order), phase=what,
+        steps=tuple(dict.fromkeys(s.step for plan in plans for s in plan.every)),
     ))  # fmt: skip
+    errors: dict[str, RunbookError] = {}
+    well: dict[str, bool] = {}
+    measured = True
+    for batch in order:
+        measured &= undo_batch(session, batch, emit, errors, well, force=force, gate=gate or GATE)
+    return ended(session, plans, errors, well, emit, time.monotonic() - begin, measured=measured)
+
+
+def undo_batch(session: Session, plans: Sequence[HostUndo], emit: events.Sink, errors: dict[str, RunbookError],
+               well: dict[str, bool], *, force: bool, gate: Gate) -> bool:  # fmt: skip
+    """One batch: locks, undoes, gates, and gives the locks back whatever happens. Fills `errors`, and `well` by host: whether it
+    stands as before. Returns whether that could be measured."""
     by_name = {plan.host: plan for plan in plans}
     runs = {name: host_run(session, plan, emit) for name, plan in by_name.items()}
-    errors: dict[str, RunbookError] = {}
     measured = True
     # The undo of one snapshot sees for itself, before it writes, that nothing was changed: then the lock goes with it.
     at_once = {name for name, plan in by_name.items() if len(plan.snapshots) == 1 and not force}
@@ -165,15 +181,15 @@ def rollback(session: Session, plans: Sequence[HostUndo], what: str, emit: event
             )
             errors |= {name: result.error for name, result in results.items() if result.error}
             back = [name for name in ready if name not in errors]
-            well = {name: bool(results[name].value) for name in back}
+            well |= {name: bool(results[name].value) for name in back}
             if back:
-                unwell, measured = gated([runs[name] for name in back], by_name, emit, gate or GATE)
+                unwell, measured = gated([runs[name] for name in back], by_name, emit, gate)
                 well |= unwell
             for name in (name for name in back if well[name] and measured):
                 cut_off.ended(runs[name], ("rollback",))
     finally:
-        fleet.each(ready, lambda name: runs[name].writer.release())
-    return ended(session, plans, errors, well if ready else {}, emit, time.monotonic() - begin, measured=measured)
+        fleet.each(ready, lambda name: runs[name].writer.release(), limit=session.forks)
+    return measured
 
 
 def host_run(session: Session, plan: HostUndo, emit: events.Sink) -> HostRun:

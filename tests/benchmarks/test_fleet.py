@@ -103,6 +103,17 @@ def test_no_more_than_the_set_number_are_connected_and_dead_hosts_hold_nobody_up
     assert pools[0].peak == 3
 
 
+def test_a_fleet_larger_than_may_be_connected_is_connected_once_to_be_looked_at_and_once_to_be_changed(up: Fleet, pools: list[Pool]) -> None:  # fmt: skip
+    before = up.sessions()
+    assert migrate(up, 2) == 0
+    changed = up.sessions()
+    assert changed[0] - before[0] <= 2 * len(up.names)
+    assert rolling_back.rollback(Output(yes=True), "fleet", folder=up.folder / "inventory", forks="2") == 0
+    assert up.sessions()[0] - changed[0] <= 2 * len(up.names)
+    work.check(up, work.BEFORE, "compose-runbook", "roll back")
+    assert [pool.peak for pool in pools] == [2, 2]
+
+
 @pytest.mark.lab
 def test_every_tool_is_measured_in_turn_and_leaves_the_same_bytes(up: Fleet) -> None:
     for tool in choose(["compose"]):
