@@ -17,10 +17,15 @@ class Folded:
     """What became of a run's hosts so far. `shown`: the tenths that were told of."""
 
     hosts: int = 0
+    read: int = 0
     written: int = 0
     bad: set[str] = field(default_factory=set)
     begun_at: float = 0.0
     shown: int = 0
+
+    def reading(self, hosts: int, now: float) -> None:
+        """So many hosts are read from `now` on."""
+        self.hosts, self.read, self.begun_at = hosts, 0, now
 
     def folds(self, event: events.Event) -> bool:
         """Whether an event is one of many like it, that only counts."""
@@ -31,7 +36,10 @@ class Folded:
     def line(self, event: events.Event, now: float) -> str:
         """Takes an event in; a line for people where another tenth of the hosts is done, else nothing. `now` in seconds."""
         if isinstance(event, events.RunStarted):
-            self.hosts, self.begun_at = sum(map(len, event.batches)), now
+            self.hosts, self.begun_at, self.shown = sum(map(len, event.batches)), now, 0
+        elif isinstance(event, events.HostSurveyed):
+            self.read += 1
+            return self._tenth(self.read, "read", now)
         elif isinstance(event, events.FilesWritten):
             self.written += 1
             return self._tenth(self.written, "written", now)

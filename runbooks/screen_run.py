@@ -17,8 +17,6 @@ from runbooks.screen_fleet import FEW, Folded
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from runbooks.output import Output
-
 STYLES = {
     "changed": "green",
     "undone": "yellow",
@@ -43,6 +41,12 @@ class RunScreen:
     def __init__(self, console: Console, mask: Mask) -> None:
         self._console, self._mask, self._lock = console, mask, threading.Lock()
         self._folded = Folded()
+        self.counts = True
+        """Whether a line each tenth of the way says how far the run is."""
+
+    def reading(self, hosts: int) -> None:
+        """So many hosts are read from now on."""
+        self._folded.reading(hosts, time.monotonic())
 
     def __call__(self, event: events.Event) -> None:
         teller = getattr(self, "_" + events.name(event), None)
@@ -50,7 +54,7 @@ class RunScreen:
             line = self._folded.line(event, time.monotonic())
             if teller is not None and not self._folded.folds(event):
                 teller(event)
-            if line:
+            if line and self.counts:
                 self._say(line, "dim")
 
     def _say(self, text: str, style: str = "") -> None:
@@ -161,12 +165,6 @@ class JsonLines:
         text = json.dumps(self._mask.hide_in(events.as_json(event)), ensure_ascii=False)
         with self._lock:
             self._write(text + "\n")
-
-
-def shown_to(out: Output) -> events.Sink:
-    """What shows a run where `out` speaks to: people, and with `--json-lines` a program that follows."""
-    screen = RunScreen(out.console, out.mask)
-    return events.fan_out(screen, JsonLines(out.raw, out.mask)) if out.as_lines else screen
 
 
 class Collector:

@@ -25,6 +25,7 @@ from runbooks import (
     session,
 )
 from runbooks import plan as plans
+from runbooks.book import Phase
 from runbooks.commands import options, standing
 from runbooks.commands.choice import Choice
 from runbooks.commands.codes import exit_code
@@ -33,7 +34,8 @@ from runbooks.mending import mending
 from runbooks.notifier import telling
 from runbooks.output import Output
 from runbooks.plan_model import Plan
-from runbooks.screen_run import Collector, Recorder, shown_to, some
+from runbooks.screen_live import Shown
+from runbooks.screen_run import Collector, Recorder, some
 from runbooks.session import Session
 
 
@@ -78,7 +80,6 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         choice, lost = resuming.chosen(choice)
     phase = choice.read()
     collector, stop = Collector(), Flag()
-    shown = shown_to(out)
     with ExitStack() as held:
         executor = elsewhere(held, how)
         opened = held.enter_context(session.opened(
@@ -90,6 +91,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             from runbooks.commands.away import Away
 
             away = Away(executor, opened)
+        shown = Shown(out, opened.inventory.hosts)
         emit = events.fan_out(collector, shown)
         needs_soak(opened)
         within_windows(opened, how, emit)
@@ -102,17 +104,12 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             if code or stop.is_set():
                 return ended(out, collector, code)
             opened.renew()
-        differing: tuple[str, ...] = ()
-        if away is not None:
-            plan, differing = away.live(
+        with shown.redrawn(list(opened.links), f"reading {choice.environment}"):
+            plan, differing = (away or Here(opened)).live(
                 phase, emit, accepted=how.accept_risk, accept_drift=how.accept_drift, mends=not how.check
             )
-        else:
-            plan = propose.live(opened, phase, emit, None if how.check else mending(opened, emit), how.accept_risk)
         if wanted is not None:
             same_as(wanted, plan)
-        if away is None:
-            plan, differing = standing.looked(opened, plan, accept_drift=how.accept_drift)
         out.show(*screen.plan_view(plan, out.mask, diff=how.diff), *differing)
         promoted(out, opened, plan, how)
         if how.check:
@@ -125,10 +122,24 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
             services = {restart.service for host in plan.hosts for restart in host.restarts}
             hosts = [host.host for host in plan.hosts if host.changed]
             out.confirm(f"carry this out on {some(hosts)}, restarting {len(services)} service(s) on each?")
-        code = carried_out(out, opened, plan, how, (collector, shown), stop, work=away.work_on if away else None)
+        with shown.redrawn():
+            code = carried_out(out, opened, plan, how, (collector, shown), stop, work=away.work_on if away else None)
         if any(ending in ("changed", "stands", "paused") for ending in collector.endings.values()):
             watched_from_now_on(out, opened, choice.inventory, code)
         return ended(out, collector, code)
+
+
+@dataclass(frozen=True)
+class Here:
+    """The session's hosts planned by threads of this process."""
+
+    session: Session
+
+    def live(self, phase: Phase, emit: events.Sink, *, accepted: str, accept_drift: bool, mends: bool
+             ) -> tuple[Plan, tuple[str, ...]]:  # fmt: skip
+        """As `away.Away.live`."""
+        plan = propose.live(self.session, phase, emit, mending(self.session, emit) if mends else None, accepted)
+        return standing.looked(self.session, plan, accept_drift=accept_drift)
 
 
 def elsewhere(held: ExitStack, how: How) -> Executor | None:

@@ -13,7 +13,8 @@ from runbooks.commands import options
 from runbooks.commands.codes import exit_code
 from runbooks.notifier import telling
 from runbooks.output import Output
-from runbooks.screen_run import Collector, Recorder, shown_to, some
+from runbooks.screen_live import Shown
+from runbooks.screen_run import Collector, Recorder, some
 from runbooks.undo import HostUndo
 from runbooks.who import operator
 
@@ -56,10 +57,11 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
             out.show(*told(what, plans))
             out.confirm(f"undo {what} on {some([plan.host for plan in plans])}?")
             collector = Collector()
-            shown, kept = shown_to(out), Recorder(store, out.mask, undoes=what, warn=out.warn)
+            shown, kept = Shown(out, opened.inventory.hosts), Recorder(store, out.mask, undoes=what, warn=out.warn)
             with telling(receivers.of(opened.inventory.hosts), out.mask, out.warn) as news:
                 emit = events.fan_out(collector, shown, kept, news)
-                with interrupt.heeded(Event(), out.warn, "the rollback is carried to its end first"):
+                carried = "the rollback is carried to its end first"
+                with shown.redrawn(), interrupt.heeded(Event(), out.warn, carried):
                     code = undo.rollback(opened, plans, what, emit, force=force)
             try:
                 if store.watched(environment):
