@@ -20,7 +20,7 @@ import pytest
 from benchmarks.fleet import environments, ours, work
 from benchmarks.fleet.servers import SSHD, Fleet, fleet, free_port
 from inventory import executors
-from inventory.errors import HostFailed, InputError, Unreachable
+from inventory.errors import HostFailed, InputError
 from inventory.fleet import sent
 from rollback import journal
 from runbooks.commands import migrating, rolling_back
@@ -241,6 +241,10 @@ def answers(cluster: Cluster, up: Fleet, *more: str, ready: str = "has no worker
 
 
 def test_workers_of_a_dask_cluster_do_a_run_and_without_one_a_line_says_so(cluster: Cluster, up: Fleet) -> None:
+    nobody = [*cluster.command(up), "--executor", f"dask://127.0.0.1:{free_port()}"]
+    silent = subprocess.run(nobody, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert silent.returncode == 5 and "no Dask scheduler answers at 127.0.0.1" in silent.stderr, silent.stderr
+    assert len(silent.stderr.splitlines()) == 1
     alone = answers(cluster, up, ready="no such words")
     assert alone.returncode == 5 and f"the scheduler at 127.0.0.1:{cluster.port} has no worker" in alone.stderr
     for name in ("a", "b", "c"):
@@ -287,12 +291,3 @@ def test_a_worker_that_is_killed_in_the_middle_costs_no_host_and_nothing_is_appl
 
 def written(up: Fleet, name: str) -> bool:
     return work.STRONG in (up.project(name) / work.FILE).read_text()
-
-
-def test_where_no_scheduler_answers_one_line_says_so(up: Fleet) -> None:
-    pytest.importorskip("distributed", reason="Dask is an extra")
-    with (
-        pytest.raises(Unreachable, match="no Dask scheduler answers"),
-        executors.executor(f"dask://127.0.0.1:{free_port()}"),
-    ):
-        pass
