@@ -198,7 +198,7 @@ def _taken_over(errand: Errand, host: HostRun, *, going_back: bool = False) -> i
     undone = {snapshot.note.get("undoes") for snapshot in every}
     if not going_back and (gone := [number for number, name in written.items() if name in undone]):
         return min(gone)
-    left = None if going_back or not mine else resuming.left(writer, errand.run)
+    left = None if going_back or not mine else resuming.left(writer, (errand.run,))
     stages = []
     for stage in host.plan.stages:
         snapshot = mine.get(written[stage.number])
