@@ -241,7 +241,7 @@ def answers(cluster: Cluster, up: Fleet, *more: str, ready: str = "has no worker
 
 
 def test_workers_of_a_dask_cluster_do_a_run_and_without_one_a_line_says_so(cluster: Cluster, up: Fleet) -> None:
-    nobody = [*cluster.command(up), "--executor", f"dask://127.0.0.1:{free_port()}"]
+    nobody = [word.replace(f":{cluster.port}", f":{free_port()}") for word in cluster.command(up)]
     silent = subprocess.run(nobody, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert silent.returncode == 5 and "no Dask scheduler answers at 127.0.0.1" in silent.stderr, silent.stderr
     assert len(silent.stderr.splitlines()) == 1
