@@ -7,7 +7,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from cli import attacking, hosts, looking, practice, running, scale, soak
+from cli import attacking, discovery, hosts, looking, practice, running, scale, soak
 
 TASKS: dict[str, tuple[Any, ...]] = {
     "": (
@@ -15,6 +15,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
         looking.status, looking.history, looking.health, looking.notify, looking.unlock,
         practice.demo, practice.bench, practice.proof, attacking.fuzz, attacking.mutate, practice.test, practice.lint, practice.lock,
     ),
+    "discovery": (discovery.discovery_list, discovery.discovery_resolve, discovery.discovery_watch),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),
     "lab": (practice.lab_up, practice.lab_status, practice.lab_ssh, practice.lab_sample, practice.lab_down),
     "scale": (scale.scale_start, scale.scale_tick, scale.scale_stop),

@@ -29,6 +29,7 @@ KINDS = (
     "pgbouncer",
     "pool_tuning",
     "resource_profiles",
+    "service_registry",
     "shared_cache",
     "startup_order",
 )

@@ -43,6 +43,8 @@ ABOUT = {
     "verify": "see that no line was altered or cut off since this controller saw the journal last",
     "older-than": "only those of more than so long ago: 30d, 12h",
     "watch": "a live screen, until Ctrl-C or q; lines where there is no terminal",
+    "service": "a service's name, as the Compose file has it",
+    "duration": "end after so long: 30s, 10m (default: until Ctrl-C)",
     "hours": "how many hours it takes (default 48, or the inventory's soak)",
     "every": "time between two ticks: 30s, 5m (default 30s)",
     "follow": "go on, tick by tick, until all soaks have ended",

@@ -1,6 +1,7 @@
 """What measures: start-up, resources, a pool's use and a breaker's trips, by what real programs say."""
 
 import http.server
+import json
 import os
 import pwd
 import shutil
@@ -319,3 +320,28 @@ WELL = '{"ended": true, "present": 9, "wanted": 10, "failed": {}}'
 )  # fmt: skip
 def test_a_shared_cache_is_judged_by_what_its_keeper_measured(output, settings, found):
     assert judged("cache", output, **settings) == found
+
+
+def listed(db, web, **more):
+    """What a registrar answers: what the registry says of two services (None: nothing), and what their health is."""
+    entries = [{"service": name, "instance": "shop", "health": health} for name, health in (("db", db), ("web", web)) if health]  # fmt: skip
+    return json.dumps({"entries": entries, "instance": "shop", "health": {"db": "healthy", "web": "unhealthy"}, "reason": "", **more})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        (listed("healthy", "unhealthy"), (True, 1.0, "")),
+        (listed("healthy", None), (True, 1.0, "")),
+        (listed(None, None), (False, 0.0, "not registered: db")),
+        (listed("unhealthy", "healthy"), (False, 1.0, "not registered: db; registered as well: web")),
+        (listed("healthy", None, instance="other"), (False, 1.0, "not registered: db")),
+        (listed("healthy", None, health={}), (False, 1.0, "no health is known: ")),
+        (listed("healthy", None, reason="etcd: X"), (False, 1.0, "no health is known: etcd: X")),
+        ('{"reason": "etcd: X"}', (False, None, "the registry does not answer: etcd: X")),
+        ("<html>", (None, None, "this is no answer of the registrar")),
+        ('{"entries": [1], "instance": "a"}', (None, None, "this is no answer of the registrar")),
+    ],
+)
+def test_a_registry_is_held_against_what_the_aggregator_says(output, found):
+    assert judged("registry", output) == found
