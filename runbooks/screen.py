@@ -34,7 +34,8 @@ def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[Renderab
     from rich.text import Text
 
     for hosts, found in alike(plan):
-        yield Text.assemble((", ".join(hosts), "bold"), f"  {found.project_dir}")
+        names, folder = where(hosts)
+        yield Text.assemble((names, "bold"), f"  {folder}")
         for blocker in found.blocked:
             yield Text(f"  x migrate would refuse: {mask.hide(blocker)}", "red")
         for warning in found.warnings:
@@ -54,34 +55,46 @@ def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[Renderab
     yield summary(plan)
 
 
-def alike(plan: Plan) -> list[tuple[list[str], HostPlan]]:
-    """Hosts whose plans say the same stand together."""
-    groups: list[tuple[list[str], HostPlan]] = []
+def alike(plan: Plan) -> list[tuple[list[HostPlan], HostPlan]]:
+    """Hosts whose plans say the same stand together, whichever folder their project is in; each with the first of them."""
+    groups: dict[object, list[tuple[list[HostPlan], object]]] = {}
     for host in plan.hosts:
-        for names, first in groups:
-            if same(first, host):
-                names.append(host.host)
+        said = told(host)
+        # A fleet of a thousand stacks of their own is not compared each with each.
+        beside = groups.setdefault(tuple((file.data_before, file.data) for file in host.files), [])
+        for members, first in beside:
+            if first == said:
+                members.append(host)
                 break
         else:
-            groups.append(([host.host], host))
-    return groups
+            beside.append(([host], said))
+    return [(members, members[0]) for beside in groups.values() for members, _ in beside]
 
 
-def same(one: HostPlan, two: HostPlan) -> bool:
-    """Whether two hosts' plans are the same to the reader."""
+def told(host: HostPlan) -> object:
+    """All that a reader is told of a host's plan, paths from the project's folder on."""
 
-    def told(host: HostPlan) -> object:
-        files = [(file.path, file.data_before, file.data) for file in host.files]
-        return (
-            host.project_dir,
-            host.warnings,
-            [stage.steps for stage in host.stages],
-            files,
-            [r.service for r in host.restarts],
-            host.hooks,
+    def short(text: str) -> str:
+        return text.replace(host.project_dir.rstrip("/") + "/", "")
+
+    steps = [
+        (
+            step.step, stage.risk, [(a.service, a.what, a.before, a.after, a.reason, a.proof) for a in step.altered], step.kept,
+            step.notes, [(r.service, r.what, short(r.path), r.line, r.reason, r.mend) for r in step.refused],
         )
+        for stage in host.stages
+        for step in stage.steps
+    ]  # fmt: skip
+    files = [(short(file.path), file.data_before, file.data) for file in host.files]
+    said = ([*map(short, host.blocked)], [*map(short, host.warnings)])
+    return said, steps, files, [(r.service, r.reason) for r in host.restarts], host.hooks, host.startup
 
-    return told(one) == told(two)
+
+def where(hosts: Sequence[HostPlan]) -> tuple[str, str]:
+    """The names of hosts that stand together, and their project's folder."""
+    folders = dict.fromkeys(host.project_dir for host in hosts)
+    others = f" and {len(folders) - 1} other folders" if len(folders) > 1 else ""
+    return ", ".join(host.host for host in hosts), f"{hosts[0].project_dir}{others}"
 
 
 def stage_view(stage: Stage, mask: Mask) -> Iterator[RenderableType]:

@@ -19,7 +19,11 @@ def inventory(up: Fleet) -> Path:
     made = up.folder / "inventory"
     made.mkdir(exist_ok=True)
     hosts = {
-        name: {"ansible_port": port, "project_dir": str(up.project(name)), "state_dir": str(up.state(name))}
+        name: {
+            "ansible_port": port,
+            "project_dir": up.seen(name, up.project(name)),
+            "state_dir": up.seen(name, up.state(name)),
+        }
         for name, port in zip(up.names, up.ports, strict=True)
     }
     arguments = f"-F /dev/null -o UserKnownHostsFile={up.known_hosts} -o GlobalKnownHostsFile=/dev/null"

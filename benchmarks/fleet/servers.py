@@ -1,6 +1,7 @@
 """SSH hosts on loopback: a folder and an sshd each, with host keys of its own, or many folders behind one sshd.
 
-Everything is below one temporary folder and gone afterwards; servers are stopped by their ids. The account's own shell
+Everything is below one temporary folder and gone afterwards; servers are stopped by their ids. Where it may, each host sees its folder in one
+and the same place, as the hosts of a fleet do: their stacks are the same then, directory and all. The account's own shell
 start-up files are left out (HOME is an empty folder), since what they cost is not what is measured.
 """
 
@@ -40,6 +41,8 @@ class Fleet:
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     counted: bool = False
     """Whether the servers share a process namespace of their own."""
+    alike: bool = False
+    """Whether each host sees its own folder in the same place, as the hosts of a fleet do."""
 
     @property
     def key(self) -> Path:
@@ -56,6 +59,10 @@ class Fleet:
     def state(self, name: str) -> Path:
         """Where a host keeps journal and snapshots."""
         return self.folder / "hosts" / name / "state"
+
+    def seen(self, name: str, path: Path) -> str:
+        """A path of a host's folder as programs on that host see it."""
+        return str(self.folder / "host" / path.relative_to(self.folder / "hosts" / name)) if self.alike else str(path)
 
     def sessions(self) -> tuple[int, int]:
         """Connections, and programs started over them, so far, as the servers' logs have them."""
@@ -99,6 +106,8 @@ def fleet(count: int, *, servers: int | None = None, latency_s: float = 0.0) -> 
         for name in names:
             up.project(name).mkdir(parents=True)
         (folder / "home").mkdir()
+        (folder / "host").mkdir()
+        up.alike = not servers and _may_mount(folder)
         _keygen(up.key)
         try:
             ports = [_serve(up, number) for number in range(min(servers or count, count))]
@@ -133,7 +142,7 @@ def _serve(up: Fleet, number: int) -> int:
     ]  # fmt: skip
     (folder / "sshd_config").write_text("\n".join(lines) + "\n")
     log = folder / "log"
-    words = [*_namespace(up), SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
+    words = [*_namespace(up), *_mounted(up, number), SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
     child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=log.open("wb"), start_new_session=True)
     up.children.append(child)
     wait_for(port, child, log)
@@ -150,6 +159,30 @@ def _namespace(up: Fleet) -> list[str]:
     if not up.counted:
         return []
     return ["nsenter", "-t", str(_only_child(up.children[0].pid)), "-p"]
+
+
+def _mounted(up: Fleet, number: int) -> list[str]:
+    """What shows a server its host's folder where each host has it."""
+    if not up.alike:
+        return []
+    own = str(up.folder / "hosts" / up.names[number])
+    return [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount --bind "$1" "$2" && shift 2 && exec "$@"',
+        "sh",
+        own,
+        str(up.folder / "host"),
+    ]
+
+
+def _may_mount(folder: Path) -> bool:
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        return False
+    words = ["unshare", "--mount", "mount", "--bind", str(folder / "home"), str(folder / "host")]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def _only_child(pid: int) -> int:

@@ -44,7 +44,7 @@ def floor(up: Fleet, what: str, forks: int) -> Command:
     digests = (work.digest(before), work.digest(after))
     hosts = [
         {"port": port, "data": "" if what == "nothing" else after,
-         "words": [str(up.project(name)), work.FILE, str(up.state(name)), f"run-{what[:1]}", *digests, f"{work.MODE:o}"]}
+         "words": [up.seen(name, up.project(name)), work.FILE, up.seen(name, up.state(name)), f"run-{what[:1]}", *digests, f"{work.MODE:o}"]}
         for name, port in zip(up.names, up.ports, strict=True)
     ]  # fmt: skip
     job = {"user": user(), "key": str(up.key), "known_hosts": str(up.known_hosts), "forks": forks,
@@ -64,7 +64,7 @@ def prepare_pyinfra(up: Fleet) -> None:
     folder.mkdir()
     hosts = [
         (f"@ssh/{name}", {"ssh_hostname": "127.0.0.1", "ssh_port": port, "ssh_user": user(), "ssh_key": str(up.key),
-                          "ssh_known_hosts_file": str(up.known_hosts), "file": str(up.project(name) / work.FILE)})
+                          "ssh_known_hosts_file": str(up.known_hosts), "file": up.seen(name, up.project(name) / work.FILE)})
         for name, port in zip(up.names, up.ports, strict=True)
     ]  # fmt: skip
     plain = [(name.removeprefix("@ssh/"), data) for name, data in hosts]
@@ -89,7 +89,7 @@ def prepare_ansible(up: Fleet) -> None:
     folder.mkdir()
     common = f"-F /dev/null -o UserKnownHostsFile={up.known_hosts} -o GlobalKnownHostsFile=/dev/null"
     hosts = {
-        name: {"ansible_port": port, "file": str(up.project(name) / work.FILE)}
+        name: {"ansible_port": port, "file": up.seen(name, up.project(name) / work.FILE)}
         for name, port in zip(up.names, up.ports, strict=True)
     }
     common_vars = {"ansible_host": "127.0.0.1", "ansible_user": user(), "ansible_ssh_private_key_file": str(up.key),
