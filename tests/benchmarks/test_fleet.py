@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,13 +19,17 @@ from benchmarks.fleet.tools import TOOLS
 from benchmarks.subjects import settings
 from inventory.errors import HostFailed, InputError
 from inventory.pool import Pool
-from runbooks import session
+from inventory.secrets import Mask
+from runbooks import book, events, propose, session
 from runbooks.commands import migrating, rolling_back
 from runbooks.commands.choice import Choice
 from runbooks.output import Output
 
 pytestmark = pytest.mark.slow
 
+LIMIT_S = 60.0
+LOGIN_BYTES = 6000
+"""More than a server says until a login is done (about 3 KB), less than the first answer (a file of 10 KB)."""
 GIVEN = {"hosts": "20", "turns": "3", "latency": "0ms", "forks": "20", "servers": "0", "picture": ""}
 
 
@@ -160,3 +167,88 @@ def test_a_tool_that_is_none_is_refused_with_those_that_there_are() -> None:
 def test_the_chart_draws_a_line_for_each_tool() -> None:
     drawn = chart.svg({5: {"a": 0.5, "b": 2.0}, 20: {"a": 1.0, "b": 20.0}})
     assert drawn.count("<polyline") == 2 and "b 20.0 s" in drawn and drawn.rstrip().endswith("</svg>")
+
+
+def test_hosts_with_a_server_each_keep_their_stack_in_the_same_place_and_are_planned_and_shown_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path))
+    with fleet(3) as made:
+        if not made.alike:
+            pytest.skip("this machine lets nobody mount")
+        ours.inventory(made)
+        work.reset(made)
+        assert migrate(made, 3) == 0
+        work.check(made, work.AFTER, "compose-runbook", "apply")
+        said = capsys.readouterr().out
+        assert f"host0001, host0002, host0003  {made.folder}/host/srv\n" in said
+        assert sum("~" in line and "app7" in line for line in said.splitlines()) == 1, "one plan for all"
+        assert all((made.state(name) / "journal").is_file() for name in made.names)
+
+
+@contextmanager
+def slowed(up: Fleet, name: str, gate: threading.Event) -> Iterator[None]:
+    """One host behind a proxy that lets a login through, and what is said after it only when `gate` is set."""
+    path, whole = up.folder / "inventory" / "fleet.yml", (up.folder / "inventory" / "fleet.yml").read_text()
+    server = socket.create_server(("127.0.0.1", 0))
+    to = up.ports[up.names.index(name)]
+
+    def passed(one: socket.socket, two: socket.socket, *, held: bool) -> None:
+        with suppress(OSError):
+            said = 0
+            while data := one.recv(1 << 12):
+                said += len(data)
+                if held and said > LOGIN_BYTES:
+                    gate.wait(LIMIT_S)
+                two.sendall(data)
+            two.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                far = socket.create_connection(("127.0.0.1", to))
+                threading.Thread(target=passed, args=(near, far), kwargs={"held": False}, daemon=True).start()
+                threading.Thread(target=passed, args=(far, near), kwargs={"held": True}, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    port = server.getsockname()[1]
+    known = up.known_hosts.read_text()
+    key = next(line.split(" ", 1)[1] for line in known.splitlines() if line.startswith(f"[127.0.0.1]:{to} "))
+    up.known_hosts.write_text(f"{known}[127.0.0.1]:{port} {key}\n")
+    found = json.loads(whole)
+    found["all"]["hosts"][name]["ansible_port"] = port
+    for number in range(3):
+        dead = {"ansible_port": free_port(), "project_dir": "/srv", "state_dir": "/srv"}
+        found["all"]["hosts"][f"dead{number}"] = dead
+    path.write_text(json.dumps(found))
+    try:
+        yield
+    finally:
+        gate.set()
+        server.close()
+        path.write_text(whole)
+        up.known_hosts.write_text(known)
+
+
+def test_one_slow_and_three_dead_hosts_hold_no_other_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow host says nothing before all others have been read; then all of them are written before it is let go on."""
+    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path))
+    with fleet(20, servers=2) as made:
+        ours.inventory(made)
+        work.reset(made)
+        gate, told, others = threading.Event(), list[events.Event](), 19
+        lock = threading.Lock()
+
+        def hear(event: events.Event) -> None:
+            with lock:
+                told.append(event)
+                if sum(isinstance(each, events.HostSurveyed) for each in told) == others:
+                    gate.set()
+
+        with slowed(made, "host0011", gate), session.opened(
+            "fleet", made.folder / "inventory", None, Mask(), forks=8
+        ) as opened:  # fmt: skip
+            plan = propose.live(opened, book.load("files"), hear)
+        order = [event.host for event in told if isinstance(event, events.HostSurveyed)]
+        assert len(order) == 20 and order[-1] == "host0011", "all others were read while it said nothing"
+        assert sorted(opened.errors) == ["dead0", "dead1", "dead2"]
+        assert [host.host for host in plan.hosts if host.changed] == list(made.names)
