@@ -19,9 +19,12 @@ USER = "65532:65532"
 """Nobody of the image or the host: the number that distroless images use for `nonroot`."""
 START = (
     "umask 077; printf 'requirepass \"%s\"\\n' \"$(printf %s \"$REDIS_PASSWORD\" | od -An -v -tx1 | tr -d ' \\n' | sed 's/../\\\\x&/g')\" "
-    '>/data/password.conf; exec redis-server /data/password.conf "$@"'
+    '>/dev/shm/password.conf; exec redis-server /dev/shm/password.conf "$@"'
 )
-"""Redis with its password from a file in memory: a command line is for everybody to read. As \\x.., it may hold any character."""
+"""Redis with its password from a file in memory: a command line is for everybody to read. As \\x.., it may hold any character.
+
+In /dev/shm, which every container has for itself: a tmpfs of its own would take the owner of the folder below it, and that
+is root's from the second start on."""
 PING = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli -h 127.0.0.1 ping | grep -q PONG'
 READY = "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/ready', timeout=4)"
 _TRIED = (
@@ -57,7 +60,8 @@ def cache(stack: Stack, beside: Iterable[str], password: str, settings: Mapping[
     return {
         "image": settings["cache_image"],
         **_bounded(),
-        "tmpfs": ["/data:mode=1777,size=1m"],
+        # /data is a volume of the image, which would leave one behind for each container.
+        "tmpfs": ["/data:size=1m"],
         "command": command,
         **_networks(stack, beside),
         **({"environment": {"REDIS_PASSWORD": password}} if password else {}),

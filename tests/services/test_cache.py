@@ -34,7 +34,7 @@ SETTINGS = settings("shared_cache", cache_memory="16mb")
 def cache(folder: Path, **more: Any) -> Iterator[client.Redis]:
     """The cache as the step starts it, but for its folder and its port; nothing else is given to it than in a container."""
     port = servers.free_port()
-    start = cache_services.START.replace("/data/", f"{folder}/")
+    start = cache_services.START.replace("/dev/shm/", f"{folder}/")
     words = ["sh", "-c", start, "redis-cache", *cache_services.words({**SETTINGS, **more}), "--port", str(port), "--bind", "127.0.0.1"]  # fmt: skip
     with servers.running(words, port, env={"PATH": os.environ["PATH"], "REDIS_PASSWORD": SECRET}, cwd=folder):
         yield client.Redis(port=port, password=SECRET)
