@@ -129,6 +129,7 @@ class Aggregator:
 
     port: int
     log: Path
+    process: subprocess.Popen[bytes]
 
     def get(self, path: str) -> Reply:
         begin = time.monotonic()
@@ -146,8 +147,8 @@ def aggregator(environment: Mapping[str, str], folder: Path) -> Iterator[Aggrega
     own = {"PATH": os.environ["PATH"], "PORT": str(port), **environment}
     with log.open("wb") as out, running(
         [sys.executable, "-m", "services.aggregator"], port, env=own, cwd=ROOT, stdout=out, stderr=out
-    ):  # fmt: skip
-        yield Aggregator(port, log)
+    ) as process:  # fmt: skip
+        yield Aggregator(port, log, process)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import urllib.error
@@ -72,9 +73,9 @@ def until(holds: Callable[[], Any]) -> Any:
     return found
 
 
-def query(port: int) -> subprocess.Popen[bytes]:
+def query(port: int, asked: str = "select 1") -> subprocess.Popen[bytes]:
     """A client of the database; it has no limit of its own."""
-    words = ["psql", "-X", "-qtA", "-h", "127.0.0.1", "-p", str(port), "-U", "app", "-d", "postgres", "-c", "select 1"]
+    words = ["psql", "-X", "-qtA", "-h", "127.0.0.1", "-p", str(port), "-U", "app", "-d", "postgres", "-c", asked]
     return subprocess.Popen(words, env={**os.environ, "PGPASSWORD": SECRET}, **servers.QUIET)
 
 
@@ -85,7 +86,7 @@ def served(port: int) -> bool:
 def got(port: int, path: str = "/") -> tuple[int, str, dict[str, str]]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=servers.LIMIT_S) as reply:
-            return reply.status, reply.read().decode(), dict(reply.headers)
+            return reply.status, reply.read().decode(), {name.lower(): value for name, value in reply.headers.items()}
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(), {name.lower(): value for name, value in error.headers.items()}
 
@@ -132,20 +133,26 @@ def test_a_database_that_hangs_opens_the_breaker_although_its_pooler_accepts_and
 
 
 @needs_servers
-def test_an_aggregator_that_is_away_or_hangs_opens_no_breaker(database: Database, tmp_path: Path) -> None:
-    closed = servers.free_port()
-    with front(tmp_path, closed, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432)) as found:
-        checks = f"http://127.0.0.1:{found.stats}/stats;csv"
+@pytest.mark.parametrize("how", ["away", "hangs"])
+def test_an_aggregator_that_is_away_or_hangs_opens_no_breaker(database: Database, tmp_path: Path, how: str) -> None:
+    asked = servers.free_port() if how == "away" else database.aggregator.port
+    numbers = replace(QUICK, failures=2)
+    with front(tmp_path, asked, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432), numbers=numbers) as found:
 
-        def checked() -> int:
-            """How many checks of the pooler have been answered, whatever they said."""
-            with urllib.request.urlopen(checks, timeout=60) as reply:
-                lines = reply.read().decode().splitlines()
-            heading = lines[0].removeprefix("# ").split(",")
+        def checked() -> dict[str, str]:
+            """What HAProxy's statistics say of its checks of the pooler."""
+            with urllib.request.urlopen(f"http://127.0.0.1:{found.stats}/stats;csv", timeout=60) as reply:
+                heading, *lines = reply.read().decode().removeprefix("# ").splitlines()
             row = next(line.split(",") for line in lines if line.startswith("pooler,pooler,"))
-            return int(bool(dict(zip(heading, row, strict=False))["check_duration"]))
+            return dict(zip(heading.split(","), row, strict=False))
 
-        until(checked)
+        until(lambda: checked()["check_duration"])
+        if how == "hangs":
+            database.aggregator.process.send_signal(signal.SIGSTOP)
+            # The answer is HAProxy's own, after all the time that five questions could have taken.
+            until(lambda: int(checked()["check_duration"] or 0) >= 1000 * numbers.slowest_s(1.0) - 500)
+            assert checked()["check_code"] == "504"
+        assert checked()["check_status"] == "L7OK"
         assert found.asked().detail == ""
         assert found.asked().value == 0
         assert served(found.ports["pooler"])
@@ -173,6 +180,28 @@ def test_five_failing_answers_in_a_row_open_an_http_breaker_which_then_answers_i
             # Three good checks close it.
             until(lambda: got(port, "/200/0")[0] == 200)
             assert found.asked().value == 1
+
+
+@needs_servers
+def test_an_http_service_that_is_slow_is_cut_off_and_opens_its_breaker_and_a_slow_query_opens_none(
+    database: Database, tmp_path: Path
+) -> None:
+    with servers.web() as web:
+        (tmp_path / "b").mkdir()
+        environment = {"CHECK_backend": f"http://127.0.0.1:{web}/200/0"}
+        slow = Breaker("backend", 2000, 2000, http=True, limit_s=0.3, status=200, body='{"stale": true}')
+        with (
+            servers.aggregator(environment, tmp_path / "b") as aggregator,
+            front(tmp_path, aggregator.port, {"backend": web}, slow, numbers=replace(QUICK, open_s=60.0)) as found,
+        ):
+            for _ in range(5):
+                assert got(found.ports["backend"], "/200/60")[0] == 504
+            status, body, headers = got(found.ports["backend"], "/200/60")
+            assert (status, body, headers["x-circuit"]) == (200, '{"stale": true}', "open")
+            assert found.asked().value == 1
+    with front(tmp_path, database.aggregator.port, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432)) as found:
+        assert query(found.ports["pooler"], "select pg_sleep(3)").wait(servers.LIMIT_S) == 0
+        assert found.asked().value == 0
 
 
 @needs_servers
