@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from inventory.errors import HostFailed, Refused
+from inventory.errors import HostFailed, InputError, Refused
 from inventory.link import Link
 from lab import coldstart, figures, hosts, progress
 from lab.coldstart import ColdStart
@@ -33,6 +33,17 @@ IMAGES = "cd \"$1\" && docker inspect -f '{{.Name}} {{.Image}}' $(docker compose
 SETTLED = 'until [ -z "$(docker ps -q --filter health=starting)" ]; do sleep 0.5; done'
 PUT = 'cat >"$1" && cd "$2" && docker compose up -d --no-build --pull never >/dev/null 2>&1; echo $?'
 SETTLE_LIMIT_S = 240.0
+
+
+def chosen(out: Output, phase: str, *, colds: int = 1, scale: float = 1.0, picture: str = "") -> int:
+    """The demo of a phase. Raises InputError where there is none."""
+    if phase == "1":
+        return demo(out, colds=colds, scale=scale, picture=picture)
+    if phase != "2":
+        raise InputError(f"there is no demo of phase {phase}", key="--phase", mend="name 1 or 2")
+    from lab import demo_2
+
+    return demo_2.demo(out, scale=scale, picture=picture)
 
 
 def demo(out: Output, *, colds: int = 1, scale: float = 1.0, picture: str = "") -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 ANSWER_LIMIT_S = 90.0
 RECIPE = "compose-runbook.recipe"
 DRAFT = f"{PROJECT_DIR}.draft"
+THAW = "docker ps -q --filter status=paused | xargs -r docker unpause"
+"""A host cannot be killed while something in it is frozen: the engine outside waits for it in vain."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,8 @@ def remove(progress: Progress, purge: bool, state: LabState) -> None:
 
         def take_away(container: Container) -> None:
             progress(f"{container.name}: removing")
+            if container.status == "running":
+                container.exec_run(["sh", "-c", f"timeout 30 sh -c {shlex.quote(THAW)}"])
             container.remove(force=True, v=True)
             progress(f"{container.name}: removed")
 

@@ -34,7 +34,9 @@ def judge(probe: Probe, answer: Answer) -> Judgement:
         for name, found in (("cpus", nano / 1e9), ("memory", memory), ("reservation", reserved)):
             wanted = probe.settings.get(name)
             if wanted is not None and abs(float(wanted) - found) > 1e-6:
-                return Judgement(False, answer.seconds, found, f"{found:g} {WORDS[name]}, planned {float(wanted):g}")
+                return Judgement(
+                    False, answer.seconds, found, f"{found:.12g} {WORDS[name]}, planned {float(wanted):.12g}"
+                )
     return Judgement(True, answer.seconds)
 
 

@@ -47,6 +47,7 @@ case $1 in
             restarts=$(cat "$here/restarts-$service" 2>/dev/null || echo 0)
             case $form in
                 *Config.Image*) echo "example/$service:1" ;;
+                *HostConfig.NanoCpus*) echo "$(cat "$here/limits-$service") $service" ;;
                 *State.Status*) echo "$service running $health $restarts false 0" ;;
                 *) echo "state {\"Status\": \"running\", \"Health\": {\"Status\": \"$health\", \"Log\": [{\"ExitCode\": 1, \"Output\": \"no\"}]}}" ;;
             esac

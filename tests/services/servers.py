@@ -107,9 +107,16 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 @contextmanager
 def web() -> Iterator[int]:
     """A web server that answers `/CODE/SECONDS` with that status after so long, and its port."""
-    port = free_port()
-    with running([sys.executable, "-c", WEB, str(port)], port):
+    with web_server() as (port, _):
         yield port
+
+
+@contextmanager
+def web_server() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The same, and its process."""
+    port = free_port()
+    with running([sys.executable, "-c", WEB, str(port)], port) as process:
+        yield port, process
 
 
 @dataclass(frozen=True)

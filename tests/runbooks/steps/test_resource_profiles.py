@@ -137,7 +137,7 @@ def test_the_engine_s_own_figures_are_watched() -> None:
     good = limits.judge(probe, Said(0, f"4000000000 {4 * GIB} {2 * GIB} web\n0 0 0 db\n", 0.1))
     assert good.ok is True
     bad = limits.judge(probe, Said(0, f"4000000000 {2 * GIB} {2 * GIB} web\n", 0.1))
-    assert (bad.ok, bad.detail) == (False, "2.14748e+09 bytes of memory, planned 4.29497e+09")
+    assert (bad.ok, bad.detail) == (False, "2147483648 bytes of memory, planned 4294967296")
 
 
 @pytest.mark.parametrize(("output", "ok"), [("", False), ("1 2 web\n", None), ("a b c web\n", None)])
