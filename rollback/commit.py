@@ -18,6 +18,7 @@ from rollback.model import Event, FileState, FileWrite, Snapshot, Transaction, s
 from rollback.running import Running
 
 __all__ = ["SHARED", "STALE_S", "HostWriter", "Prepared", "program", "sha256", "write_of"]
+_OWN = '"${XDG_STATE_HOME:-$HOME/.local/state}"'
 AHEAD = ("prepare", "recover", "snapshots")
 _MAKE = '[ -d "$1" ] || { mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }; }'
 
@@ -59,9 +60,7 @@ class HostWriter(Locking, Running):
             self.link.run(_MAKE, self.state_dir, become=True)
         reply = self._call("prepare", allow=(NO_STATE,))
         if reply.exit == NO_STATE and self._named is None:
-            home = self.link.run(
-                'printf %s "${XDG_STATE_HOME:-$HOME/.local/state}"', become=self.link.host.become
-            ).text.strip()
+            home = self.link.run(f"printf %s {_OWN}", become=self.link.host.become).text.strip()
             self.state_dir = f"{home}/compose-runbook/{self.project_name}"
             warning = f"snapshots are kept in {self.state_dir}, where other accounts of the host do not see them"
             reply = self._call("prepare", allow=(NO_STATE,))
@@ -77,6 +76,14 @@ class HostWriter(Locking, Running):
         self.prepared, self.skew_s = True, seconds - time.time()
         self.free_kib = kib
         return Prepared(self.state_dir, seconds, kib, head, found.get("pending") or None, warning)
+
+    def found_own(self) -> bool:
+        """Whether the account has a state folder of its own, which is then used. For who only looks: nothing is made."""
+        if self._named is not None or self.link.host.become:
+            return False
+        there = self.link.run(f'd={_OWN}/compose-runbook/$1; [ ! -d "$d" ] || printf %s "$d"', self.project_name).text
+        self.state_dir = there or self.state_dir
+        return bool(there)
 
     def _no_state(self) -> str:
         """Why the state folder is none for this account: it is another's, or cannot be made."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import unified_diff
 
 from inventory.errors import RunbookError
@@ -23,10 +23,25 @@ class Drifted:
     patch: str = ""
 
 
-def standing(writer: HostWriter, mask: Mask) -> tuple[Drifted, ...]:
+@dataclass(frozen=True)
+class Standing:
+    """The files of all transactions that stand on a host: what became of some, and the bytes of those that are as written."""
+
+    drifted: tuple[Drifted, ...] = ()
+    written: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def standing(writer: HostWriter, mask: Mask) -> Standing:
     """What became of the files of all transactions that stand on a host."""
-    expected = {state.path: state for snapshot in applied(writer.snapshots()) for state in snapshot.after}
-    return look(writer, expected, mask)
+    snapshots = writer.snapshots()
+    if not snapshots and not writer.prepared and writer.found_own():
+        snapshots = writer.snapshots()
+    expected = {state.path: state for snapshot in applied(snapshots) for state in snapshot.after}
+    if not expected:
+        return Standing()
+    now = writer.read(list(expected))
+    written = {path: data for path, (state, data) in now.items() if data is not None and state == expected[path]}
+    return Standing(differing(writer, expected, now, mask), written)
 
 
 def refusal(found: Drifted) -> str:
@@ -38,9 +53,13 @@ def refusal(found: Drifted) -> str:
 
 def look(writer: HostWriter, expected: Mapping[str, FileState], mask: Mask) -> tuple[Drifted, ...]:
     """Compares files on a host with how they should be, in one exchange, and in a second one for the text of those that differ."""
-    if not expected:
-        return ()
-    now = writer.read(list(expected))
+    return differing(writer, expected, writer.read(list(expected)), mask) if expected else ()
+
+
+def differing(
+    writer: HostWriter, expected: Mapping[str, FileState], now: Mapping[str, tuple[FileState, bytes | None]], mask: Mask
+) -> tuple[Drifted, ...]:
+    """Files that are not as they should be; one exchange for the text of those."""
     changed = {path: state for path, state in expected.items() if now[path][0] != state}
     kept = {path: f"{writer.state_dir}/objects/{state.sha256}" for path, state in changed.items() if state.sha256}
     try:

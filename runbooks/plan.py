@@ -16,7 +16,7 @@ from inventory.engine import Compose
 from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
-from runbooks import applying, ready, restarts
+from runbooks import applying, ready, restarts, taken
 from runbooks.book import Phase, PhaseStep
 from runbooks.compose import graph, startup
 from runbooks.compose.model import Stack
@@ -65,7 +65,7 @@ def host_plan(
         earlier |= tried.renews.get(name(drafted), frozenset())
     every = [restart for stage in made for restart in stage.restarts]
     wrong = tuple(f"{stage}: {reason}" for stage, reason in tried.wrong.items())
-    wrong += tuple(taken(draft, states))
+    wrong += tuple(taken.lines(draft, states))
     base = found or Baseline((), ())
     return HostPlan(
         host=host,
@@ -83,15 +83,6 @@ def host_plan(
         live=facts.live,
         hooks=hooks,
     )
-
-
-def taken(draft: Draft, states: Mapping[str, FileState]) -> Iterable[str]:
-    """Files that the plan would create and that are there already with other bytes, a line each."""
-    for drafted in draft.stages:
-        for path, data in drafted.created.items():
-            there = states.get(path)
-            if there is not None and there.sha256 not in (None, sha256(data).hexdigest()):
-                yield f"{path} would be created and is there already: move it away, or rename it"
 
 
 def name(drafted: DraftStage) -> str:

@@ -25,7 +25,7 @@ from runbooks import scaling, survey, whole
 from runbooks.hostrun import heartbeat
 from runbooks.scaling import Limits, Wish
 from runbooks.steps import autoscaling, bounds, replicas
-from runbooks.waves import SLACK_S
+from runbooks.waves import BESIDE, SLACK_S
 
 WAIT_S = 120.0
 """Seconds that new replicas have to get healthy."""
@@ -33,12 +33,13 @@ COUNT = (
     'docker ps --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=False '
     "--format '{{.Label \"com.docker.compose.service\"}}'"
 )
-# $1 the service, $2 seconds to wait, $3 how many --scale words follow, those, then the words of `docker compose`. As in the waves,
+# $1 project, $2 service, $3 seconds to wait, $4 SERVICE=COUNT, then the words of `docker compose`. As in the waves,
 # containers are made among their dependencies, so that their configuration has the hash that a plain `up` gives it.
 SCALE = (
-    'service=$1 limit=$2 count=$3; shift 3; words=; while [ "$count" -gt 0 ]; do words="$words --scale $1"; shift; '
-    'count=$((count - 1)); done; set -- "$@" up --no-build --pull never --no-recreate; '
-    '"$@" --no-start $words -- "$service" && "$@" -d --no-deps $words --wait --wait-timeout "$limit" -- "$service"'
+    'project=$1 service=$2 limit=$3 scale=$4; shift 4; set -- "$@" up --no-build --pull never --no-recreate; '
+    + BESIDE
+    + '"$@" --scale "$scale" $beside --no-start -- "$service" && '
+    '"$@" --scale "$scale" -d --no-deps --wait --wait-timeout "$limit" -- "$service"'
 )
 
 
@@ -86,7 +87,7 @@ def round_of(link: Link, writer: HostWriter, mask: Mask, wanted: Mapping[str, ob
     remember(memory, wishes)
     if all(each.before == each.after for each in made):
         return made
-    return carried_out(writer, found.compose, made, counts)
+    return carried_out(writer, found.compose, made)
 
 
 def goal(wishes: dict[str, tuple[Wish, ...]], service: str, have: int, cpu: float, limits: Limits, now: float) -> int:
@@ -107,7 +108,7 @@ def running(link: Link, project: str) -> dict[str, int]:
     return {name: lines.count(name) for name in dict.fromkeys(lines)}
 
 
-def carried_out(writer: HostWriter, compose: Compose, made: list[Scaled], counts: Mapping[str, int]) -> list[Scaled]:
+def carried_out(writer: HostWriter, compose: Compose, made: list[Scaled]) -> list[Scaled]:
     """Brings the replicas up or down under the host's lock; a run that holds it goes first."""
     if writer.prepare().pending:
         return [nothing_done(each, "a transaction is unfinished: the next run mends it") for each in made]
@@ -117,14 +118,13 @@ def carried_out(writer: HostWriter, compose: Compose, made: list[Scaled], counts
         return [nothing_done(each, error.message) for each in made]
     try:
         with heartbeat([_Held(writer)]):
-            scales, done = dict(counts), []
+            done = []
             for each in made:
                 if each.before == each.after:
                     done.append(each)
                     continue
-                scales[each.service] = each.after
                 writer.note("scale", {"service": each.service, "from": each.before, "to": each.after, "cpu": round(each.cpu or 0.0, 1)})  # fmt: skip
-                reply = writer.execute(command(compose, each.service, scales), timeout_s=WAIT_S + SLACK_S, about=f"scale {each.service} {each.after}")  # fmt: skip
+                reply = writer.execute(command(compose, each.service, each.after), timeout_s=WAIT_S + SLACK_S, about=f"scale {each.service} {each.after}")  # fmt: skip
                 words = (reply.err or reply.out).decode("utf-8", "replace").strip().splitlines()
                 failed = reply.exit != 0
                 note = (words or [f"exit {reply.exit}"])[-1] if failed else ""
@@ -143,10 +143,9 @@ def nothing_done(each: Scaled, why: str) -> Scaled:
     return Scaled(each.service, each.before, each.before, each.cpu, each.note or why)
 
 
-def command(compose: Compose, service: str, scales: Mapping[str, int]) -> tuple[str, ...]:
+def command(compose: Compose, service: str, count: int) -> tuple[str, ...]:
     """The command that brings one service to its scale; all others keep theirs, which `up` would take from the files."""
-    words = [f"{name}={count}" for name, count in scales.items() if count != 1 or name == service]
-    return ("sh", "-c", SCALE, "sh", service, str(ceil(WAIT_S)), str(len(words)), *words, *compose.argv())
+    return ("sh", "-c", SCALE, "sh", compose.name, service, str(ceil(WAIT_S)), f"{service}={count}", *compose.argv())
 
 
 def remembered(path: Path) -> dict[str, tuple[Wish, ...]]:

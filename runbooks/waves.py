@@ -17,6 +17,16 @@ from inventory.link import Reply
 
 SLACK_S = 60.0
 """Seconds that a command may take besides the wait for health: stopping (10 s by default) and creating."""
+BESIDE = (
+    'beside=; for each in $(docker ps -a --filter "label=com.docker.compose.project=$project" '
+    "--filter label=com.docker.compose.oneoff=False --format '{{.Label \"com.docker.compose.service\"}}' | sort | uniq -c | "
+    'while read -r count name; do [ "$count" = 1 ] || [ "$name" = "$service" ] || echo "$name=$count"; done); do '
+    '"$@" --dry-run --no-start --scale "$each" -- "$service" >/dev/null 2>&1 && beside="$beside --scale $each"; done; '
+)
+"""A part of a program: `beside` are the words with which `$service` is brought up and what it depends on keeps the number of
+containers that it has. Without them Compose takes those away that an operator added by `--scale`. What the service does not
+depend on cannot be named: Compose refuses that, so it is asked first (only where a service has not just one). It needs
+`project`, `service` and, as "$@", the words of `docker compose up`."""
 # $1 project, $2 service, $3 seconds, $4 a check's words, each ended by NUL, in base64, or nothing: then the engine's own
 # verdict is waited for, $5 SERVICE=COUNT or nothing, then the words of `docker compose`. One line: each word of a
 # journalled command is one.
@@ -25,9 +35,11 @@ SLACK_S = 60.0
 # so that its configuration has the hash that a plain `up` would give it, and starts nothing; the second, which no longer
 # looks at that hash, starts this service alone.
 UP = (
-    'project=$1 service=$2 limit=$3 check=$4 scale=$5; shift 5; set -- "$@" up --no-build --pull never ${scale:+--scale "$scale"}; '
-    'wait="--wait --wait-timeout $limit"; [ -z "$check" ] || wait=; '
-    '"$@" --no-start -- "$service" && "$@" -d --no-deps --no-recreate $wait -- "$service" || exit; [ -n "$check" ] || exit 0; '
+    'project=$1 service=$2 limit=$3 check=$4 scale=$5; shift 5; set -- "$@" up --no-build --pull never; '
+    + BESIDE
+    + 'wait="--wait --wait-timeout $limit"; [ -z "$check" ] || wait=; '
+    '"$@" ${scale:+--scale "$scale"} $beside --no-start -- "$service" && '
+    '"$@" ${scale:+--scale "$scale"} -d --no-deps --no-recreate $wait -- "$service" || exit; [ -n "$check" ] || exit 0; '
     'end=$(($(date +%s) + limit)); while :; do ok=1; ids=$(docker ps -q --filter "label=com.docker.compose.project=$project" '
     '--filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False); [ -n "$ids" ] || ok=0; '
     'for id in $ids; do printf %s "$check" | base64 -d | xargs -0 timeout 10 docker exec "$id" >/dev/null 2>&1 || ok=0; done; '

@@ -8,10 +8,11 @@ from dataclasses import replace
 from inventory import fleet
 from inventory.errors import Refused
 from runbooks import drift, preflight, screen
-from runbooks.drift import Drifted
+from runbooks.drift import Drifted, Standing
 from runbooks.ground import Ground, Room
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.session import Session
+from runbooks.taken import own_files
 
 
 def looked(opened: Session, plan: Plan, *, accept_drift: bool = False) -> tuple[Plan, tuple[str, ...]]:
@@ -19,18 +20,19 @@ def looked(opened: Session, plan: Plan, *, accept_drift: bool = False) -> tuple[
     names = [host.host for host in plan.hosts if host.changed and host.host in opened.links]
     results = fleet.each(names, lambda name: drift.standing(opened.writer(name), opened.mask), limit=opened.forks)
     opened.drop({name: result.error for name, result in results.items() if result.error})
-    found = {name: result.value or () for name, result in results.items() if not result.error}
+    found = {name: result.value or Standing() for name, result in results.items() if not result.error}
     hosts = (
-        against(opened, host, found.get(host.host, ()), accept_drift=accept_drift)
+        against(opened, host, found.get(host.host, Standing()), accept_drift=accept_drift)
         for host in plan.hosts
         if host.host in opened.links
     )
-    return replace(plan, hosts=tuple(hosts)), tuple(lines(found))
+    return replace(plan, hosts=tuple(hosts)), tuple(lines({name: each.drifted for name, each in found.items()}))
 
 
-def against(opened: Session, host: HostPlan, drifted: tuple[Drifted, ...], *, accept_drift: bool) -> HostPlan:
+def against(opened: Session, host: HostPlan, stands: Standing, *, accept_drift: bool) -> HostPlan:
     """One host's plan, blocked where it must not be carried out as things are."""
-    refused = tuple(drift.refusal(each) for each in drifted)
+    refused = tuple(drift.refusal(each) for each in stands.drifted)
+    host = own_files(host, stands.written)
     writer = opened.writer(host.host)
     blocked: tuple[str, ...] = () if accept_drift else refused
     warnings = refused if accept_drift else ()

@@ -102,11 +102,12 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     done = [operation for operation in every if operation not in failed]
     bad = {operation.service for operation in failed}
     folder = f"{stack.spec.directory}/{settings['hpa_folder'].strip('/')}"
-    created = {f"{folder}/{name}-hpa.yml": manifest(name, limits_of(settings["autoscale"][name])) for name in wanted if name not in bad}  # fmt: skip
-    touched = sorted({operation.service for operation in done})
+    # Its manifest may be all that changes of a service: it is watched all the same.
+    ready = sorted(name for name in wanted if name not in bad)
+    created = {f"{folder}/{name}-hpa.yml": manifest(name, limits_of(settings["autoscale"][name])) for name in ready}
     return Change(
         step=NAME, risk="medium", stack=applied.stack, edits=applied.edits, operations=tuple(done), created=created,
-        kept=tuple(kept), refused=(*refused, *told), probes=health_probes(applied.stack, touched),
+        kept=tuple(kept), refused=(*refused, *told), probes=health_probes(applied.stack, ready),
         altered=tuple(altered(stack, applied.stack, each) for each in done),
         notes=tuple(f"{each.service} gives up its host port: nothing reaches it there before a proxy publishes it" for each in done if isinstance(each, RemoveSetting) and each.key == "ports"),
     )  # fmt: skip

@@ -19,6 +19,9 @@ if [ -e "$here/away" ]; then echo "Cannot connect to the Docker daemon at unix:/
 said() { grep -qs "# $1\$" "$(cat "$here/projects/$project")/docker-compose.yml"; }
 up() {
     for service in "$@"; do :; done
+    for each in $(cat "$here/apart" 2>/dev/null); do
+        case $* in *" --scale $each="*) echo "no such service: $each: disabled" >&2; exit 1 ;; esac
+    done
     case " $* " in *" --no-start "*) exit 0 ;; esac
     if [ -e "$here/down-$service" ] || said "$service does not start"; then
         echo "container $project-$service-1 is unhealthy" >&2
@@ -36,7 +39,7 @@ case $1 in
         services=$(cat "$here/services")
         case $words in *compose.service=*) services=${words#*compose.service=}; services=${services%% *} ;; esac
         for service in $services; do
-            case $words in *" --format "*) echo "$service $project/$service" ;; *) echo "$project/$service" ;; esac
+            case $words in *'--format {{.Label "com.docker.compose.service"}}') echo "$service" ;; *" --format "*) echo "$service $project/$service" ;; *) echo "$project/$service" ;; esac
         done
         ;;
     inspect)

@@ -69,7 +69,7 @@ def test_each_service_is_created_among_its_dependencies_and_started_alone_in_ord
     ]  # fmt: skip
     usual = f"compose --ansi never --progress plain -p shop --project-directory {compose.directory}"
     usual += " -f docker-compose.yml --env-file .env --profile x up --no-build --pull never"
-    assert docker.asked == [
+    assert [line for line in docker.asked if line.startswith("compose ")] == [
         f"{usual} --no-start -- db",
         f"{usual} -d --no-deps --no-recreate --wait --wait-timeout 60 -- db",
         f"{usual} --no-start -- pool",
@@ -104,6 +104,17 @@ def test_a_service_keeps_its_scale_in_both_commands(docker, compose, scale, coun
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_what_it_depends_on_keeps_the_containers_that_an_operator_added(docker, compose, shell):
+    docker.tell("services", "db db db web web pool other other")
+    docker.tell("apart", "other")  # nothing that is brought up depends on it: Compose refuses its name
+    well, *_ = carried_out(compose, [Wave("web", 5)], shell)
+    assert well
+    made, started = (line.partition(" up ")[2] for line in docker.asked if " up " in line and "--dry-run" not in line)
+    assert made == "--no-build --pull never --scale db=3 --no-start -- web"
+    assert "--scale" not in started
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
 def test_a_service_with_a_check_of_its_own_is_up_when_all_its_containers_answer(docker, compose, shell, tmp_path):
     said = tmp_path / "said"
     check = ("sh", "-c", f"printf '%s|' \"$@\" >>'{said}'", "-", "it's $(x)", 'a "b"\nc', "")
@@ -111,7 +122,7 @@ def test_a_service_with_a_check_of_its_own_is_up_when_all_its_containers_answer(
     assert well
     assert said.read_text() == 'it\'s $(x)|a "b"\nc||'
     assert not any("--wait" in line for line in docker.asked)
-    asked = next(line for line in docker.asked if line.startswith("ps "))
+    asked = next(line for line in docker.asked if line.startswith("ps -q "))
     for part in ("project=shop", "service=web", "oneoff=False"):
         assert f"--filter label=com.docker.compose.{part}" in asked
 
@@ -142,8 +153,9 @@ def test_a_name_that_a_shell_could_read_otherwise_stays_one_word(docker, compose
     argv = command(Compose(compose.directory, "shop", (f"a {odd}.yml",)), Wave(odd, 1))
     subprocess.run(argv, cwd=tmp_path, check=False, capture_output=True)
     assert not (tmp_path / "made").exists()
-    assert f"-f a {odd}.yml" in docker.asked[0]
-    assert docker.asked[0].endswith(f"-- {odd}")
+    first = next(line for line in docker.asked if line.startswith("compose "))
+    assert f"-f a {odd}.yml" in first
+    assert first.endswith(f"-- {odd}")
 
 
 def test_the_program_is_one_line_since_each_journalled_word_is_one():
