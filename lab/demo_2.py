@@ -26,11 +26,12 @@ from runbooks.output import Output
 
 DIRECT, THROUGH = "http://backend:2000/api/reconcile", "http://circuit-breaker:2000/api/reconcile"
 """What callers of the backend are told before and after: itself, and the breaker before it."""
-WISHES = """\
+GATE = "{window: 10s, interval: 1s}"
+WISHES = f"""\
 resource_profile: development
 pool_peak: 21
-breakers: {backend: {limit: 2s, status: 200, body: '{"status": "degraded", "stale": true}'}}
-gate: {window: 10s, interval: 1s}
+breakers: {{backend: {{limit: 2s, status: 200, body: '{{"status": "degraded", "stale": true}}'}}}}
+gate: {GATE}
 """
 """What the inventory says besides: how long a request of the backend may take, and what callers get instead meanwhile."""
 USE = "cd \"$1\" && docker stats --no-stream --format '{{.MemUsage}}' $(docker compose ps -q) | awk '{print $1, $3}'"

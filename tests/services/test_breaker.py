@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from lab.measure import drills
+from lab.measure.drills import Drill
 from runbooks.steps import haproxy
 from runbooks.steps.haproxy import Breaker, Numbers
 from tests.services import servers
@@ -169,6 +173,30 @@ def test_an_http_service_that_is_slow_is_cut_off_and_opens_its_breaker_and_a_slo
     with front(tmp_path, database.aggregator.port, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432)) as found:
         assert query(found.ports["pooler"], "select pg_sleep(3)").wait(servers.LIMIT_S) == 0
         assert found.asked().value == 0
+
+
+@needs_servers
+def test_a_service_that_hangs_holds_its_callers_and_with_a_breaker_the_fallback_serves_them(tmp_path: Path) -> None:
+    with servers.web() as web:
+        (tmp_path / "a").mkdir()
+        slow = Breaker("backend", 2000, 2000, http=True, limit_s=0.3, status=200, body='{"stale": true}')
+        with (
+            servers.aggregator({"CHECK_backend": f"http://127.0.0.1:{web}/200/0"}, tmp_path / "a") as aggregator,
+            front(tmp_path, aggregator.port, {"backend": web}, slow, numbers=replace(QUICK, open_s=60.0)) as found,
+        ):
+            bare, broken = (drilled(port) for port in (web, found.ports["backend"]))
+    assert (bare.served, bare.fallback, bare.hung, bare.lost) == (0, 0, 2, 38)
+    assert broken.fallback == broken.served > 0
+    assert broken.own == 0
+    # The five failures that open it, and those that are under way then: each ends after the limit.
+    assert broken.lost < bare.lost
+
+
+def drilled(port: int) -> Drill:
+    """What two callers get in 4 seconds from a service that answers after 5."""
+    words = [sys.executable, str(drills.PROGRAM), f"http://127.0.0.1:{port}/200/5", "2", "0.2", "4"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=servers.LIMIT_S)
+    return drills.figures("hangs", json.loads(said.stdout), 0.0, time.time(), 40)
 
 
 @needs_servers
