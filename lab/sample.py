@@ -86,6 +86,7 @@ def _probes() -> list[tuple[str, str, Probe]]:
         found.append(Probe("startup", f"startup:{service}", service))
         found += [Probe("resources", f"{of}:{service}", service, {"of": of}) for of in ("cpu", "memory")]
     found.append(Probe("breaker", "breaker:haproxy", "haproxy"))
+    found += [Probe("cache", f"cache_{of}:cache-keeper", "cache-keeper", {"of": of}) for of in ("invalidation", "hits")]
     return [(host, "shop", probe) for host in HOSTS for probe in found]
 
 
@@ -114,6 +115,8 @@ def _samples(soak: Soak, series: Sequence[Series], ticks: Sequence[int], story: 
                 )
             elif probe.kind == "breaker":
                 row["value"] = 1.0 if hour >= story.outage[0] and each.host == HOSTS[0] else 0.0
+            elif probe.kind == "cache":
+                row["value"] = 0.4 if probe.settings["of"] == "invalidation" else 88 + 6 * day
             elif probe.kind != "container":
                 row["latency_us"] = round(chance.lognormvariate(math.log(4 + 6 * day), 0.35) * 1000, -2)
                 row["value"] = 55 + 25 * day + chance.gauss(0, 3) if probe.kind == "pgbouncer" else None

@@ -109,6 +109,10 @@ def _probes(store: Store, found: Assessment) -> Iterator[Row]:
         elif probe.kind == "resources":
             resource = str(probe.settings.get("of", "cpu"))
             yield "runbook_resource_utilisation_ratio", {**place, "resource": resource}, value / 100
+        elif probe.kind == "cache" and probe.settings.get("of") == "hits":
+            yield "runbook_cache_hit_ratio", place, value / 100
+        elif probe.kind == "cache" and probe.settings.get("of") == "invalidation":
+            yield "runbook_cache_invalidation_seconds", place, value / 1000
         elif probe.kind == "breaker":
             yield "runbook_breaker_trips_total", place, row.tally.rises
         elif probe.kind == "pgbouncer" and probe.settings.get("pool"):

@@ -25,6 +25,8 @@ METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "runbook_run_startup_seconds": ("gauge", "Seconds in which the last run brought a service up.", ("host", "service")),
     "runbook_pool_utilisation_ratio": ("gauge", "Share of the pooler's server connections in use.", ("host", "service")),
     "runbook_resource_utilisation_ratio": ("gauge", "Share of its limit that a service uses.", ("host", "service", "resource")),
+    "runbook_cache_hit_ratio": ("gauge", "Share of the reads of a shared cache that hit, within the minute before the newest tick.", ("host", "service")),
+    "runbook_cache_invalidation_seconds": ("gauge", "How long the newest invalidation of a shared cache took to arrive.", ("host", "service")),
     "runbook_breaker_trips_total": ("counter", "How often a circuit breaker has opened.", ("host", "service")),
 }  # fmt: skip
 """name -> (type, help, labels beside environment and soak)."""
@@ -89,7 +91,9 @@ MONITORS: tuple[Monitor, ...] = (
         (Alert("RunbookResourceNearLimit", "runbook_resource_utilisation_ratio > 0.95", 600, "warning", "{{ $labels.service }} on {{ $labels.host }} uses over 95 % of its {{ $labels.resource }} limit"),),
         (Panel("All services", {"{{resource}}": f"runbook:resource_utilisation:ratio{_E}"}, unit="percentunit", low=0.6, high=0.8),
          Panel("CPU, by service", {BY_HOST: 'runbook_resource_utilisation_ratio{environment=~"$environment", resource="cpu"}'}, unit="percentunit", low=0.6, high=0.8),
-         Panel("Memory, by service", {BY_HOST: 'runbook_resource_utilisation_ratio{environment=~"$environment", resource="memory"}'}, unit="percentunit", low=0.6, high=0.8)),
+         Panel("Memory, by service", {BY_HOST: 'runbook_resource_utilisation_ratio{environment=~"$environment", resource="memory"}'}, unit="percentunit", low=0.6, high=0.8),
+         Panel("Shared cache, reads that hit", {BY_HOST: f"runbook_cache_hit_ratio{_E}"}, unit="percentunit"),
+         Panel("Shared cache, time of an invalidation", {BY_HOST: f"runbook_cache_invalidation_seconds{_E}"}, unit="s", wide=24)),
     ),
     Monitor(
         "runbook-pools", "Connection pool metrics",
