@@ -28,6 +28,7 @@ KINDS = (
     "health_checks",
     "pgbouncer",
     "pool_tuning",
+    "redis_sentinel",
     "resource_profiles",
     "service_registry",
     "shared_cache",

@@ -16,10 +16,14 @@ from runbooks.model import Question
 from runbooks.plan_model import Made, Stage
 
 SLACK_S = 30.0
-# $1 project, $2 service, $3 seconds, then the words of the program. 3: no container of the service runs.
+# $1 project, $2 services parted by blanks (the first that runs is asked), $3 seconds, then the words of the program.
+# 3: no container of any of them runs.
 ASK = r"""
-id=$(docker ps -q --filter "label=com.docker.compose.project=$1" --filter "label=com.docker.compose.service=$2" \
-    --filter label=com.docker.compose.oneoff=False | head -n 1)
+id=
+for service in $2; do
+    [ -n "$id" ] || id=$(docker ps -q --filter status=running --filter "label=com.docker.compose.project=$1" \
+        --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False | head -n 1)
+done
 [ -n "$id" ] || { echo "service $2 does not run"; exit 3; }
 limit=$3; shift 3
 exec timeout "$limit" docker exec "$id" "$@" 2>&1

@@ -26,6 +26,7 @@ from checks.probes import (
     redis,
     registry,
     resources,
+    sentinel,
     startup,
     tcp,
 )
@@ -47,6 +48,7 @@ KINDS: Mapping[str, Kind] = {
     "redis": redis.KIND,
     "registry": registry.KIND,
     "resources": resources.KIND,
+    "sentinel": sentinel.KIND,
     "startup": startup.KIND,
     "tcp": tcp.KIND,
 }

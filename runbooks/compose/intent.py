@@ -101,7 +101,8 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
         elif isinstance(operation, SetHealthCheck):
             health[service] = {**(health[service] or {}), **_settings(operation)}
         elif isinstance(operation, SetVariable):
-            environment.of(service)[operation.name] = operation.value
+            value = operation.value
+            environment.of(service)[operation.name] = resolved(value, lookup) if operation.refers else value
         elif isinstance(operation, SetSetting):
             rest[service] = _set(rest[service], operation.path, resolved(operation.value, lookup))
         elif isinstance(operation, RemoveSetting):

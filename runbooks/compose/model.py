@@ -205,12 +205,16 @@ class SetHealthCheck:
 
 @dataclass(frozen=True)
 class SetVariable:
-    """Sets or adds one variable of a service's environment, in the form that is there. `$` is written as `$$`."""
+    """Sets or adds one variable of a service's environment, in the form that is there. `$` is written as `$$`.
+
+    `refers`: the value is a text as a Compose file has it, in which `${NAME}` is a reference.
+    """
 
     service: str
     name: str
     value: str
     reason: str = ""
+    refers: bool = False
 
 
 @dataclass(frozen=True)

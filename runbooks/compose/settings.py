@@ -45,6 +45,9 @@ class VariablePlanner:
                 continue
             goal = self.goals.setdefault((operation.service, operation.name), _Goal("", "", []))
             goal.value, goal.template = operation.value, operation.value.replace("$", "$$")
+            if operation.refers:
+                lookup = self.desk.assembly.scope.lookup
+                goal.value, goal.template = interpolation.substitute(operation.value, lookup), operation.value
             goal.numbers.append(number)
         for (service, name), found in texts.items():
             try:

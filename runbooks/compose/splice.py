@@ -97,12 +97,14 @@ class _Work:
 
     def _unreadable(self, operation: Operation) -> tuple[str, str] | None:
         """A text of an operation that Compose would not take: the reason and the mend."""
-        if not isinstance(operation, SetSetting | AddService):
+        if isinstance(operation, AddService):
+            text: object = operation.definition
+        elif isinstance(operation, SetSetting) or (isinstance(operation, SetVariable) and operation.refers):
+            text = operation.value
+        else:
             return None
         try:
-            resolved(
-                operation.value if isinstance(operation, SetSetting) else operation.definition, self.tree.scope.lookup
-            )
+            resolved(text, self.tree.scope.lookup)
         except BadTemplate as error:
             return error.message, error.mend
         return None

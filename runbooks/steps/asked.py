@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from runbooks.compose.model import Service, Stack, Variable
@@ -64,7 +64,7 @@ def find(
     found, kept = [], []
     without = can_do_without(stack, optional, needed)
     for service in stack.services.values():
-        if not service.active or images.added(service):
+        if not service.active or (images.added(service) and not images.stands_for(service)):
             continue
         given = own.get(service.name)
         if given == "skip":
@@ -91,12 +91,13 @@ def urls_without_login(url: str) -> str:
 
 
 def can_do_without(stack: Stack, optional: Sequence[str], needed: Sequence[str]) -> frozenset[str]:
-    """Services that the rest can do without: telemetry, what only watches, and what only those need."""
+    """Services that the rest can do without: telemetry, what only watches, what a front stands for, and what only those need."""
     found = {
         service.name
         for service in stack.services.values()
         if images.is_telemetry(service) or OBSERVERS.search(f"{images.repository(service.image)} {service.name}")
     } | set(optional)
+    found |= {images.stands_for(service) for service in stack.services.values()} - {""}
     found -= set(needed)
     grown = True
     while grown:
@@ -111,10 +112,15 @@ def can_do_without(stack: Stack, optional: Sequence[str], needed: Sequence[str])
 
 def _asked(stack: Stack, service: Service, optional: bool, kept: list[Kept]) -> Asked | None:
     pooler, _ = pooling.find(stack)
-    if pooler is not None and pooler.service.name == service.name:
+    behind = stack.services.get(images.stands_for(service))
+    if behind is not None:
+        # As its clients ask it: with the login and at the port of the service behind it.
+        made = _cache(stack, replace(behind, name=service.name, container_name=None, value=service.value), optional)
+        made = replace(made, service=service) if made else None
+    elif pooler is not None and pooler.service.name == service.name:
         made = _pooler(stack, pooler, optional)
     elif POSTGRES.fullmatch(images.repository(service.image)):
-        made = _database(service, service.name, _port(service) or 5432, optional)
+        made = _database(service, service.name, port_of(service) or 5432, optional)
     elif REDIS.fullmatch(images.repository(service.image)):
         made = _cache(stack, service, optional)
     else:
@@ -172,7 +178,7 @@ def _query(inside: str, host: str, port: int, login: urls.Login) -> Question:
 
 def _cache(stack: Stack, service: Service, optional: bool) -> Asked | None:
     """With the password of its own variable, else as one of its clients has it; without one where none is needed."""
-    name, port = service.name, _port(service) or 6379
+    name, port = service.name, port_of(service) or 6379
     secret = templates.first(service, CACHE_PASSWORDS)
     text = templates.by_reference(secret, secret.value or "") if secret else None
     if secret is not None and text is not None:
@@ -227,7 +233,7 @@ def _web(service: Service, optional: bool) -> Asked | None:
 
 
 def _socket(service: Service, optional: bool, port: int | None = None) -> Asked | None:
-    port = port or _port(service)
+    port = port or port_of(service)
     if port is None:
         return None
     url = f"tcp://{service.name}:{port}"
@@ -235,7 +241,7 @@ def _socket(service: Service, optional: bool, port: int | None = None) -> Asked 
     return Asked(service, url, url, optional, {}, question)
 
 
-def _port(service: Service) -> int | None:
+def port_of(service: Service) -> int | None:
     """The port that a service listens on: the catalogue's for its image, else the first that it declares."""
     entry = catalogue.find(service)
     if entry is not None:

@@ -130,6 +130,9 @@ def planned(
         if own == "skip":
             kept.append(Kept(name, "breaker", "breakers says skip"))
             continue
+        if images.stands_for(each.service):
+            kept.append(Kept(name, "breaker", "follows the master, and closes connections at once while there is none"))
+            continue
         dependency = dependencies.of(stack, each)
         if own is None and name in without and any(_pointers(stack, dependency, settings, dependency.port, facts)):
             kept.append(Kept(name, "breaker", "is optional: name it in breakers to put it behind one"))

@@ -14,6 +14,19 @@ STATS, ASKS = 8404, 8405
 """Ports of its own: statistics, metrics and `/ready`; and, on loopback alone, the way to the aggregator."""
 FILE = "/usr/local/etc/haproxy/haproxy.cfg"
 """Where HAProxy's own image reads its configuration."""
+RESOLVERS = """\
+# The engine's own name server: a container that is made anew has another address.
+resolvers engine
+    nameserver dns 127.0.0.11:53
+    resolve_retries 3
+    timeout resolve 1s
+    timeout retry 1s
+    hold valid 2s
+    hold nx 30s
+    hold other 30s
+    hold refused 30s
+    hold timeout 30s
+"""
 
 
 @dataclass(frozen=True)
@@ -74,18 +87,7 @@ defaults
     option clitcpka
     option srvtcpka
 
-# The engine's own name server: a container that is made anew has another address.
-resolvers engine
-    nameserver dns 127.0.0.11:53
-    resolve_retries 3
-    timeout resolve 1s
-    timeout retry 1s
-    hold valid 2s
-    hold nx 30s
-    hold other 30s
-    hold refused 30s
-    hold timeout 30s
-
+{RESOLVERS}
 frontend _statistics
     mode http
     bind :{STATS}

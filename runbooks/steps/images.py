@@ -123,6 +123,16 @@ def added(service: Service) -> str:
     return next((str(each).partition("=")[2] for each in labels or () if str(each).startswith(f"{ADDED}=")), "")
 
 
+STANDS_FOR = "compose-runbook.stands-for"
+"""The label of a front that a step added; its value is the service whose clients it has."""
+
+
+def stands_for(service: Service) -> str:
+    """The service whose clients a front has; empty for any other service."""
+    labels = service.value.get("labels")
+    return str(labels.get(STANDS_FOR) or "") if isinstance(labels, Mapping) else ""
+
+
 def networks(services: Iterable[Service]) -> list[str]:
     """The networks that services are on, each once, in their order: who is on all of them reaches each service."""
     found: dict[str, None] = {}

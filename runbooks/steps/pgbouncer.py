@@ -208,8 +208,12 @@ def carried_out(
     others: list[Operation],
     what: str = "database_url",
     reason: str = "the pooler, not the database",
+    besides: frozenset[str] = frozenset(),
 ) -> tuple[Applied, list[Operation], list[Refusal]]:
-    """Applies the moves where the characters live, else at the service's own reference to them; all or none of a service."""
+    """Applies the moves where the characters live, else at the service's own reference to them; all or none of a service.
+
+    `besides`: services that do not move, and whose edges are added all the same.
+    """
     at: dict[Pointer, Literal["origin", "reference"]] = dict.fromkeys(moves, "origin")
     while True:
         texts = {
@@ -220,7 +224,7 @@ def carried_out(
         rest = [
             operation
             for operation in others
-            if movers and (not isinstance(operation, AddDependency) or operation.service in movers)
+            if movers and (not isinstance(operation, AddDependency) or operation.service in movers | besides)
         ]
         operations: list[Operation] = [*texts.values(), *rest]
         applied = splice.apply(stack, operations)
@@ -232,7 +236,7 @@ def carried_out(
         bad = {operation.service for operation in failed if isinstance(operation, (ReplaceText, AddDependency))}
         if bad & movers:
             others_left, more, refused = carried_out(
-                stack, [move for move in at if move.service not in bad], others, what, reason
+                stack, [move for move in at if move.service not in bad], others, what, reason, besides
             )
             return others_left, more, [*told, *refused]
         return applied, [operation for operation in operations if operation not in failed], list(told)
