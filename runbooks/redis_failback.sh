@@ -36,8 +36,14 @@ within() { # SECONDS COMMAND...: until it holds
     done
 }
 follows() { [ "$(field "$1" role)" = slave ] && [ "$(field "$1" master_link_status)" = up ]; }
+answers() { [ -n "$(field "$1" role)" ]; }
+may_lead() { # as the Sentinels see it; where none answers nobody need
+    [ "$(say "$other")$(say "$first")" = 00 ] || for each in $sentinels; do
+        sentinel "$each" replicas "$name" | sed -n '/^slave-priority$/{n;p;}' | grep -qx 100 && return 0
+    done
+}
 has_all() {
-    written=$(field "$other" master_repl_offset) read=$(field "$first" slave_repl_offset)
+    read=$(field "$first" slave_repl_offset) written=$(field "$other" master_repl_offset)
     [ -n "$written" ] && [ "$written" = "$read" ]
 }
 is_master() { [ "$(field "$1" role)" = master ]; }
@@ -64,8 +70,8 @@ fi
 if ! is_master "$first" || [ "$(say "$other")" -ge 2 ]; then
     # Nobody can have taken over where there is no other, or none that is a master.
     if [ -n "$(field "$first" role)" ] || is_master "$other"; then
-        within 30 follows "$first" || refuse "$other is the master, and $first does not follow it: bring $first back first"
-        within 20 has_all || refuse "$first does not catch up: it has read ${read:-nothing} of ${written:-?}"
+        within 5 answers "$first" && within 30 follows "$first" || refuse "$other is the master, and $first does not follow it: bring $first back first"
+        within 30 may_lead || refuse "the Sentinels would not make $first the master: it has not all yet"
         [ "$(node "$other" client pause $PAUSE_MS write)" = OK ] || refuse "$other does not pause for the change"
         within 4 has_all || refuse "$first does not catch up: it has read ${read:-nothing} of ${written:-?}"
         echo "$first has read all that $other has written, $read"

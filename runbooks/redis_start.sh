@@ -48,8 +48,16 @@ node() {
     case ${1:-} in -*) set -- redis-server "$@" ;; esac
     set -- "$@" --replica-announce-ip "$me"
     [ -z "$password" ] || set -- "$@" --masterauth "$password"
-    [ "$master" = "$me" ] || set -- "$@" --replicaof "$master" "$port"
+    if [ "$master" != "$me" ]; then
+        set -- "$@" --replicaof "$master" "$port" --replica-priority 0
+        may_lead &
+    fi
     begin "$@"
+}
+may_lead() { # what has not all that the master has must not become the master: after a restart of the host it may be old
+    [ -z "$password" ] || export REDISCLI_AUTH="$password"
+    until redis-cli -h "$me" -p "$port" info replication 2>/dev/null | grep -q '^master_link_status:up'; do sleep 1; done
+    redis-cli -h "$me" -p "$port" config set replica-priority 100 >/dev/null
 }
 sentinel() {
     name=$1 me=$2 file=/data/sentinel.conf

@@ -1,5 +1,7 @@
 """`sentinel`: a Redis with replicas and Sentinels: one master, the others follow it, and all Sentinels see each other and agree on it.
 
+A replica that a Sentinel does not know yet, or that may not lead yet, cannot become the master: it looks every 10 s.
+
 Asked in a Sentinel's container, which reaches all others. A name is taken for what Sentinels announce, so they must announce names.
 """
 
@@ -11,7 +13,7 @@ from checks.model import Probe
 from checks.probes.kind import Answer, Judgement, Kind, by_exit, in_service
 
 # $1 the set's name, $2 the nodes' port, $3 the nodes, parted by blanks, then the Sentinels. A line each: "node NAME ROLE LINK",
-# "sentinel NAME MASTER OTHERS QUORUM"; all at once, as one that is away takes its whole limit.
+# "sentinel NAME MASTER OTHERS REPLICAS QUORUM" with the counts of those that are well; all at once, as one that is away takes its whole limit.
 ASK = r"""
 set=$1 port=$2 nodes=$3; shift 3
 [ -z "${REDIS_PASSWORD:-}" ] || export REDISCLI_AUTH="$REDIS_PASSWORD"
@@ -22,9 +24,11 @@ for node in $nodes; do
 done
 for each in "$@"; do
     { master=$(ask "$each" -p 26379 sentinel get-master-addr-by-name "$set" | head -n 1)
-      others=$(ask "$each" -p 26379 sentinel sentinels "$set" | grep -cx runid)
+      others=$(ask "$each" -p 26379 sentinel sentinels "$set" | grep -A 1 -x flags | grep -cx sentinel)
+      replicas=$(ask "$each" -p 26379 sentinel replicas "$set" | awk 'key == "flags" { well = $0 == "slave" }
+          key == "slave-priority" { count += well && $0 > 0 } { key = $0 } END { print count + 0 }')
       quorum=$(ask "$each" -p 26379 sentinel ckquorum "$set" | head -n 1)
-      echo "sentinel $each ${master:-?} $others $quorum"; } &
+      echo "sentinel $each ${master:-?} $others $replicas $quorum"; } &
 done
 wait
 """
@@ -46,7 +50,7 @@ def judge(probe: Probe, answer: Answer) -> Judgement:
         return by_exit(answer)
     lines = [line.split(" ") for line in answer.output.splitlines()]
     roles = {words[1]: (words[2], words[3]) for words in lines if words[0] == "node" and len(words) == 4}
-    told = {words[1]: words[2:] for words in lines if words[0] == "sentinel" and len(words) >= 5}
+    told = {words[1]: words[2:] for words in lines if words[0] == "sentinel" and len(words) >= 6}
     nodes, sentinels = _names(probe.settings["nodes"]), _names(probe.settings["sentinels"])
     masters = [name for name in nodes if roles.get(name, ("",))[0] == "master"]
     wrong = [f"{name} does not answer" for name in nodes if not roles.get(name, ("",))[0]]
@@ -59,8 +63,10 @@ def judge(probe: Probe, answer: Answer) -> Judgement:
     for name in agree:
         if told[name][1] != str(len(sentinels) - 1):
             wrong.append(f"{name} sees {told[name][1]} of {len(sentinels) - 1} others")
-        elif told[name][2] != "OK":
-            wrong.append(f"{name}: {' '.join(told[name][2:])[:120]}")
+        elif told[name][2] != str(len(nodes) - 1):
+            wrong.append(f"{name} knows {told[name][2]} of {len(nodes) - 1} replicas that may lead")
+        elif told[name][3] != "OK":
+            wrong.append(f"{name}: {' '.join(told[name][3:])[:120]}")
     return Judgement(not wrong, answer.seconds, float(len(agree)), "; ".join(wrong)[:300])
 
 
