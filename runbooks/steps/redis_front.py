@@ -54,7 +54,7 @@ sentinel resolve-hostnames yes
 sentinel announce-hostnames yes
 sentinel monitor {each.master} {each.master} {each.port} {QUORUM}
 sentinel down-after-milliseconds {each.master} {down_ms}
-sentinel failover-timeout {each.master} 30000
+sentinel failover-timeout {each.master} 10000
 sentinel parallel-syncs {each.master} 1
 """
 

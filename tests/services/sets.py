@@ -107,6 +107,10 @@ class Running:
             return ""
         return str(found["role"]) if found.get("master_link_status", "up") == "up" else ""
 
+    def may_lead(self, name: str) -> bool:
+        """Whether a replica has had all of its master once."""
+        return self.role(name) == "slave" and self.client(name).config_get("replica-priority") == {"replica-priority": "100"}
+
     def judged(self) -> Judgement:
         """The gate's own probe."""
         settings = {"master": self.made.master, "port": self.made.port, "nodes": self.made.nodes, "sentinels": self.made.sentinels}  # fmt: skip
@@ -150,9 +154,10 @@ def running(folder: Path, *, down_ms: int = 1000) -> Iterator[Running]:
     try:
         for name in (*made.sentinels, *made.nodes):
             found.start(name)
-        until(lambda: found.role(made.replica) == "slave", "the replica")
+        until(lambda: found.may_lead(made.replica), "the replica")
+        found.kill(*made.sentinels)
         for name in made.sentinels:
-            found.client(name).execute_command("SENTINEL", "RESET", made.master)  # else each looks again after 10 s
+            found.start(name)  # each looks at once, else after 10 s
         with fronted(found):
             yield found
     finally:
