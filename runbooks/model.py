@@ -170,8 +170,8 @@ class Change:
     notes: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     before_undo: tuple[Question, ...] = ()
-    """What must hold, or be made to hold, before this is undone: programs that end with 0, in containers that run. They
-    are kept in the snapshot as they are, so they name secrets by reference (`$NAME` of the container) only."""
+    """What must hold, or be made to hold, before this is undone: programs that end with 0, in containers that run (of
+    several services parted by blanks the first that does). They are kept in the snapshot as they are, so they name secrets by reference (`$NAME` of the container) only."""
     images: tuple[NeededImage, ...] = ()
     modes: Mapping[str, int] = field(default_factory=dict)
     """Permission bits of files that must not stay, or be made, as readable as they would be otherwise."""

@@ -207,7 +207,9 @@ def undo_host(host: HostRun, plan: HostUndo, emit: events.Sink, *, force: bool) 
                           "up again", attention=True))  # fmt: skip
         if not force and not plan.snapshots:
             still_back(host, plan)
-    if not force and len(plan.snapshots) > 1 and not plan.contents:
+    # What is made to hold before an undo must not be made for one that is refused then.
+    asked = any(map(unmaking.questions_of, plan.snapshots))
+    if not force and (asked or len(plan.snapshots) > 1) and not plan.contents:
         unchanged(host, plan)
     if not force:
         unmaking.ready(host.link, host.plan.compose.name, plan.snapshots)

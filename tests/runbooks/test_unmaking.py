@@ -64,6 +64,18 @@ def test_a_rollback_asks_first_whether_it_may_and_writes_nothing_when_it_may_not
     assert bench.rollback("run-3", force=True) == 0
 
 
+def test_of_several_services_the_first_that_runs_is_asked_whether_it_may(bench):
+    bench.host()
+    several = Question("fail back", "gone db web", ("sh", "-c", "echo the replica lags; exit 1"))
+    bench.migrate(bench.plan("\n# one", before_undo=(several,)))
+    assert bench.rollback() == 4
+    assert "it cannot be undone now (fail back): the replica lags (" in bench.end.message
+    none = Question("fail back", "gone lost", ("true",))
+    bench.migrate(bench.plan("\n# two", before_undo=(none,)))
+    assert bench.rollback() == 4
+    assert "service gone lost does not run" in bench.end.message
+
+
 def test_a_failing_gate_whose_undo_may_not_be_leaves_the_step_and_says_so(bench):
     folder = bench.host()
     code = bench.migrate(bench.plan("\n# web is unhealthy", before_undo=(question("sh", "-c", "echo no; exit 1"),)))

@@ -109,7 +109,9 @@ class Running:
 
     def may_lead(self, name: str) -> bool:
         """Whether a replica has had all of its master once."""
-        return self.role(name) == "slave" and self.client(name).config_get("replica-priority") == {"replica-priority": "100"}
+        return self.role(name) == "slave" and self.client(name).config_get("replica-priority") == {
+            "replica-priority": "100"
+        }
 
     def judged(self) -> Judgement:
         """The gate's own probe."""

@@ -11,7 +11,7 @@ import pytest
 from inventory.errors import InputError
 from runbooks import book, draft
 from runbooks.compose import project
-from runbooks.compose.model import AddDependency, AddService, ReplaceText, SetSetting, SetVariable, Stack
+from runbooks.compose.model import AddDependency, AddResource, AddService, ReplaceText, SetSetting, SetVariable, Stack
 from runbooks.draft import Draft
 from runbooks.model import NO_FACTS, Change
 from runbooks.survey_files import file_stack
@@ -52,7 +52,15 @@ def nothing_but_the_operations_is_changed(before: Stack, change: Change) -> None
     assert set(after.services) == set(before.services) | added
     sections = {key for key in {*before.value, *after.value} if before.value.get(key) != after.value.get(key)}
     # A template in x- may hold the very characters that were moved; who uses it is compared below.
-    assert {each for each in sections if not each.startswith("x-")} <= {"services"}
+    resources = [each for each in change.operations if isinstance(each, AddResource)]
+    assert {each for each in sections if not each.startswith("x-")} <= {
+        "services",
+        *(each.section for each in resources),
+    }
+    for each in resources:
+        was, will = (stack.value.get(each.section) or {} for stack in (before, after))
+        mine = {other.name for other in resources if other.section == each.section}
+        assert {name: value for name, value in will.items() if name not in mine} == was
     for service in before.services:
         mine = [each for each in change.operations if each.service == service]
         open_ = set()
@@ -114,11 +122,12 @@ def test_a_real_file_gets_what_was_planned_and_nothing_else(path: Path) -> None:
 
 @needs_corpus
 def test_most_real_files_get_an_aggregator_and_those_with_named_dependencies_breakers() -> None:
-    aggregators, breakers, refused = 0, 0, []
+    aggregators, breakers, replicas, refused = 0, 0, 0, []
     for path in REAL:
         for _, change in invariants.changes(plan(invariants.plan(completed(path)).stages[-1].after)):
             aggregators += change.step == "health_aggregator" and bool(change.operations)
             breakers += change.step == "circuit_breakers" and bool(change.operations)
+            replicas += change.step == "redis_sentinel" and bool(change.operations)
             refused += [f"{name(path)}: {each.service}: {each.reason}" for each in change.refused]
     assert aggregators > 0.8 * len(REAL)
     assert breakers >= 5
