@@ -70,7 +70,9 @@ fi
 if ! is_master "$first" || [ "$(say "$other")" -ge 2 ]; then
     # Nobody can have taken over where there is no other, or none that is a master.
     if [ -n "$(field "$first" role)" ] || is_master "$other"; then
-        within 5 answers "$first" && within 30 follows "$first" || refuse "$other is the master, and $first does not follow it: bring $first back first"
+        if ! within 5 answers "$first" || ! within 30 follows "$first"; then
+            refuse "$other is the master, and $first does not follow it: bring $first back first"
+        fi
         within 30 may_lead || refuse "the Sentinels would not make $first the master: it has not all yet"
         [ "$(node "$other" client pause $PAUSE_MS write)" = OK ] || refuse "$other does not pause for the change"
         within 4 has_all || refuse "$first does not catch up: it has read ${read:-nothing} of ${written:-?}"

@@ -27,6 +27,12 @@ def aggregator() -> Mapping[str, bytes]:
     return program("aggregator")
 
 
+@cache
+def script(name: str) -> str:
+    """A program of sh that a step brings along, for containers that have nothing else."""
+    return (Path(__file__).parent / f"{name}.sh").read_text()
+
+
 def image(name: str, context: Mapping[str, bytes]) -> str:
     """An image's name that tells its content, so that another content is another image, and the same is not built again."""
     digest = sha256()

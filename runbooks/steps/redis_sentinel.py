@@ -22,7 +22,7 @@ from runbooks.compose.model import (
     Stack,
 )
 from runbooks.model import HOST, Altered, Change, Facts, Kept, NeededImage, Question, Refusal
-from runbooks.programs import program
+from runbooks.shipped import script
 from runbooks.steps import asked, bounds, dependencies, images, pgbouncer, redis_members, redis_nodes
 from runbooks.steps.asked import Asked
 from runbooks.steps.common import health_probes
@@ -209,13 +209,13 @@ def _sentinel_url(stack: Stack, moves: list[Pointer], name: str, node: Node, mad
 
 def _created(stack: Stack, made: Set, settings: Mapping[str, Any]) -> dict[str, bytes]:
     down_ms = round(1000 * (units.seconds(settings["sentinel_down_after"]) or 5.0))
-    texts = {START: program("redis_start"), CONFIG: sentinel(made, down_ms), redis_members.FRONT: front(made)}
+    texts = {START: script("redis_start"), CONFIG: sentinel(made, down_ms), redis_members.FRONT: front(made)}
     return {posixpath.join(stack.spec.directory, settings["sentinel_files"], name): text.encode() for name, text in texts.items()}  # fmt: skip
 
 
 def failback(made: Set) -> Question:
     """What makes the first master the master again before what was added is taken away. Asked where a client of it is."""
-    words = ("sh", "-c", program("redis_failback"), "sh", made.master, made.master, made.replica, str(made.port), *made.sentinels)  # fmt: skip
+    words = ("sh", "-c", script("redis_failback"), "sh", made.master, made.master, made.replica, str(made.port), *made.sentinels)  # fmt: skip
     return Question("fail back to " + made.master, " ".join((*made.sentinels, *reversed(made.nodes))), words, timeout_s=FAILBACK_S)  # fmt: skip
 
 

@@ -70,8 +70,11 @@ def test_of_several_services_the_first_that_runs_is_asked_whether_it_may(bench):
     bench.migrate(bench.plan("\n# one", before_undo=(several,)))
     assert bench.rollback() == 4
     assert "it cannot be undone now (fail back): the replica lags (" in bench.end.message
-    none = Question("fail back", "gone lost", ("true",))
-    bench.migrate(bench.plan("\n# two", before_undo=(none,)))
+
+
+def test_where_none_of_several_services_runs_nobody_can_say_that_it_may(bench):
+    bench.host()
+    bench.migrate(bench.plan("\n# one", before_undo=(Question("fail back", "gone lost", ("true",)),)))
     assert bench.rollback() == 4
     assert "service gone lost does not run" in bench.end.message
 

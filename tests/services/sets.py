@@ -19,7 +19,7 @@ import redis
 from checks.model import Probe
 from checks.probes import sentinel as kind
 from checks.probes.kind import Answer, Judgement
-from runbooks.programs import program
+from runbooks.shipped import script
 from runbooks.steps import haproxy, redis_front
 from runbooks.steps.redis_front import Set
 from tests.services import servers
@@ -68,17 +68,17 @@ class Running:
         """Starts a node or a Sentinel as its container would; `program=""`: a node that asks nobody."""
         data = self.folder / name
         data.mkdir(exist_ok=True)
-        script = self.folder / f"{name}.sh"
+        own = self.folder / f"{name}.sh"
         text = (self.folder / "start.sh").read_text().replace("/data/", f"{data}/")
-        script.write_text(text.replace("cat /sentinel.conf", f"cat {self.folder}/{name}.conf"))
+        own.write_text(text.replace("cat /sentinel.conf", f"cat {self.folder}/{name}.conf"))
         if name in self.made.nodes:
             other = next(each for each in self.made.nodes if each != name)
             command = ["redis-server", "--requirepass", PASSWORD, "--port", str(self.made.port), "--bind", self.addresses[name],
                        "--dir", str(data), "--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0", *options]  # fmt: skip
-            asking = ["sh", str(script), "node", self.made.master, str(self.made.port), name, other, *self.made.sentinels, "--"]  # fmt: skip
+            asking = ["sh", str(own), "node", self.made.master, str(self.made.port), name, other, *self.made.sentinels, "--"]  # fmt: skip
             words = [*asking, *command] if program else command
         else:
-            words = ["sh", str(script), "sentinel", self.made.master, name]
+            words = ["sh", str(own), "sentinel", self.made.master, name]
         log = (self.folder / f"{name}.log").open("ab")
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "REDIS_PASSWORD": PASSWORD}
         self.processes[name] = subprocess.Popen(self.inside(*words), env=environment, cwd=data, stdout=log, stderr=log)
@@ -123,7 +123,7 @@ class Running:
 
     def fail_back(self) -> subprocess.CompletedProcess[str]:
         """What a rollback asks first."""
-        return self.ran(program("redis_failback"), self.made.master, *self.made.nodes, str(self.made.port), *self.made.sentinels)  # fmt: skip
+        return self.ran(script("redis_failback"), self.made.master, *self.made.nodes, str(self.made.port), *self.made.sentinels)  # fmt: skip
 
     def ran(self, text: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -142,10 +142,10 @@ class Running:
 def running(folder: Path, *, down_ms: int = 1000) -> Iterator[Running]:
     """A set from its first start until the end of the block. Each has an address of loopback of its own."""
     made = Set("redis", servers.free_port(), locked=True)
-    net = f"127.{random.randint(16, 250)}.{random.randint(1, 250)}"  # noqa: S311 - no secret
+    net = f"127.{random.randint(16, 250)}.{random.randint(1, 250)}"
     found = Running(folder, made, net, servers.free_port())
     found.addresses = {name: f"{net}.{number}" for number, name in enumerate((*made.nodes, *made.sentinels), 1)}
-    (folder / "start.sh").write_text(program("redis_start"))
+    (folder / "start.sh").write_text(script("redis_start"))
     for name in made.sentinels:
         (folder / f"{name}.conf").write_text(
             redis_front.sentinel(made, down_ms).replace(
