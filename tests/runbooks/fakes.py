@@ -39,6 +39,7 @@ case $1 in
         services=$(cat "$here/services")
         case $words in *compose.service=*) services=${words#*compose.service=}; services=${services%% *} ;; esac
         for service in $services; do
+            case $service in gone*) continue ;; esac
             case $words in *'--format {{.Label "com.docker.compose.service"}}') echo "$service" ;; *" --format "*) echo "$service $project/$service" ;; *) echo "$project/$service" ;; esac
         done
         ;;

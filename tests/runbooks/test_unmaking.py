@@ -74,9 +74,9 @@ def test_of_several_services_the_first_that_runs_is_asked_whether_it_may(bench):
 
 def test_where_none_of_several_services_runs_nobody_can_say_that_it_may(bench):
     bench.host()
-    bench.migrate(bench.plan("\n# one", before_undo=(Question("fail back", "gone lost", ("true",)),)))
+    bench.migrate(bench.plan("\n# one", before_undo=(Question("fail back", "gone gone-too", ("true",)),)))
     assert bench.rollback() == 4
-    assert "service gone lost does not run" in bench.end.message
+    assert "service gone gone-too does not run" in bench.end.message
 
 
 def test_a_failing_gate_whose_undo_may_not_be_leaves_the_step_and_says_so(bench):
