@@ -20,7 +20,7 @@ from tests.runbooks.compose.test_corpus import NEEDS_MORE, REAL, SMALL, complete
 
 pytestmark = pytest.mark.slow
 PHASE = book.load("2")
-VARIABLES: dict[str, Any] = {"resource_profile": "production", "pool_peak": 9}
+VARIABLES: dict[str, Any] = {"resource_profile": "production", "pool_peak": 9, "sentinel_master": ""}
 
 
 def plan(stack: Stack) -> Draft:
@@ -122,12 +122,11 @@ def test_a_real_file_gets_what_was_planned_and_nothing_else(path: Path) -> None:
 
 @needs_corpus
 def test_most_real_files_get_an_aggregator_and_those_with_named_dependencies_breakers() -> None:
-    aggregators, breakers, replicas, refused = 0, 0, 0, []
+    aggregators, breakers, refused = 0, 0, []
     for path in REAL:
         for _, change in invariants.changes(plan(invariants.plan(completed(path)).stages[-1].after)):
             aggregators += change.step == "health_aggregator" and bool(change.operations)
             breakers += change.step == "circuit_breakers" and bool(change.operations)
-            replicas += change.step == "redis_sentinel" and bool(change.operations)
             refused += [f"{name(path)}: {each.service}: {each.reason}" for each in change.refused]
     assert aggregators > 0.8 * len(REAL)
     assert breakers >= 5
