@@ -1,9 +1,10 @@
 """Runs tests once for each mutant of the shell program, in one process that has collected them once.
 
-`python -m benchmarks.shell_driver FILE TEST...` in a copy of the project: FILE holds JSON, a list of {"program", "function"}:
-a whole program, and which of its functions is another ("" for all). For each of them a fork of this process writes the
+`python -m benchmarks.shell_driver FILE TEST...` in a copy of the project: FILE holds JSON. "mutants" is a list of {"program",
+"function"}: a whole program, and which of its functions is another ("" for all). For each of them a fork of this process writes the
 program where the project has it and runs, until one fails, the tests in which that function runs at all. A line of JSON for
-each on standard output; number -1 is the program as it is: {"number", "caught", "by", "seconds", "tests"}. The tests that
+each on standard output: {"number", "caught", "by", "seconds", "tests"}. Without mutants the program itself is run, as number
+-1, and "learned" is what is learned of each test: [seconds, functions]; that is "learned" of the next FILE. The tests that
 caught most of that function, then of all, in the least time come first: a mutant that is caught costs about a second.
 """
 
@@ -36,12 +37,12 @@ CALL_S = 20.0
 class Driver:
     """A plugin of pytest: in place of the tests, the tests for each program."""
 
-    def __init__(self, mutants: list[dict[str, str]], out: int) -> None:
+    def __init__(self, mutants: list[dict[str, str]], learned: dict[str, tuple[float, list[str]]], out: int) -> None:
         """`out`: the descriptor that is told of each; pytest has standard output for itself."""
         self.mutants, self.out = mutants, out
         self.trace = Path.cwd() / "trace"
-        self.seconds: dict[str, float] = {}
-        self.reached: dict[str, set[str]] = {}
+        self.seconds = {name: seconds for name, (seconds, _) in learned.items()}
+        self.reached = {name: set(functions) for name, (_, functions) in learned.items()}
         """Which functions of the program run in a test."""
         self.caught: dict[tuple[str, str], int] = defaultdict(int)
         """By function and test."""
@@ -52,9 +53,11 @@ class Driver:
         self.trace.touch()
         self.trace.chmod(0o666)  # some tests run as a plain user
         begin = time.monotonic()
-        failed = self._one(session, session.items, traced(PROGRAM.read_text(), str(self.trace)), tell=True)
-        _told(self.out, -1, failed, begin, len(session.items))
-        for number, mutant in enumerate(self.mutants if not failed else ()):
+        if not self.mutants:
+            failed = self._one(session, session.items, traced(PROGRAM.read_text(), str(self.trace)), tell=True)
+            learned = {name: (self.seconds[name], sorted(self.reached[name])) for name in self.seconds}
+            _told(self.out, -1, failed, begin, len(session.items), learned)
+        for number, mutant in enumerate(self.mutants):
             begin = time.monotonic()
             items = self._fitting(session, mutant["function"])
             failed = self._one(session, items, mutant["program"]) if items else ""
@@ -111,9 +114,16 @@ class Driver:
                     return ""
 
 
-def _told(out: int, number: int, failed: str, begin: float, tests: int) -> None:
+def _told(out: int, number: int, failed: str, begin: float, tests: int, learned: Any = None) -> None:
     seconds = time.monotonic() - begin
-    found = {"number": number, "caught": bool(failed), "by": failed, "seconds": seconds, "tests": tests}
+    found = {
+        "number": number,
+        "caught": bool(failed),
+        "by": failed,
+        "seconds": seconds,
+        "tests": tests,
+        "learned": learned,
+    }
     os.write(out, b"\n" + json.dumps(found).encode() + b"\n")  # after the dots of pytest
 
 
@@ -153,12 +163,12 @@ def _say(heard: int, word: str, name: str, seconds: float = 0.0, *functions: str
 
 def main(file: str, *tests: str) -> int:
     """Drives the tests; returns pytest's exit code."""
-    mutants = json.loads(Path(file).read_bytes())
+    given = json.loads(Path(file).read_bytes())
     # A machine that is slow for a moment is no mutant that was caught.
     settings.register_profile("driver", deadline=None, suppress_health_check=list(HealthCheck))
     settings.load_profile("driver")
     words = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler", *tests]
-    return int(pytest.main(words, plugins=[Driver(mutants, os.dup(1))]))
+    return int(pytest.main(words, plugins=[Driver(given["mutants"], given["learned"], os.dup(1))]))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks import shell_mutants
 from benchmarks.copying import ROOT, Score, copied, low
@@ -28,10 +28,11 @@ from runbooks import interrupt
 
 T = TypeVar("T")
 SHELL = "rollback/host.sh"
-TESTS = tuple(
+QUICK = tuple(
     f"tests/rollback/test_{name}.py"
-    for name in ("effects", "program", "commit", "refusals", "records", "together", "faults", "races")
+    for name in ("effects", "failures", "program", "commit", "refusals", "records", "together")
 )
+SLOW = ("tests/rollback/test_faults.py", "tests/rollback/test_races.py")
 ONE_SHELL = "not bash and not busybox"
 """Tests that run once for each shell run once: what a mutant does does not hang on the shell."""
 WORKERS = 2
@@ -48,55 +49,58 @@ def shell(*, sample: int | None, tell: Callable[[str], None]) -> Score:
     tell(f"{SHELL}: {len(chosen)} of {len(every)} mutants")
     stop = Event()
     with interrupt.heeded(stop, tell, "the mutants under way end, and those that were tried are scored"):
-        tried, left = _survivors(program, chosen, tell, stop)
-    return Score(SHELL, tried, tried - len(left), tuple(f"{each.line}: {each.what}" for each in left))
+        tried, left = _survivors(program, chosen, QUICK, tell, stop)
+        if left and not stop.is_set():
+            met, still = _survivors(program, left, SLOW, tell, stop)
+            left = [each for each in left if each in still or each not in met]
+    return Score(SHELL, len(tried), len(tried) - len(left), tuple(f"{each.line}: {each.what}" for each in left))
 
 
 def _survivors(
-    program: str, mutants: Sequence[Mutant], tell: Callable[[str], None], stop: Event
-) -> tuple[int, list[Mutant]]:
-    """How many mutants were tried until it was to stop, and those that no test noticed."""
+    program: str, mutants: Sequence[Mutant], tests: Sequence[str], tell: Callable[[str], None], stop: Event
+) -> tuple[list[Mutant], list[Mutant]]:
+    """The mutants that were tried until it was to stop, and those of them that no test noticed."""
     begun = time.monotonic()
-    ended = 0
+    tried: list[Mutant] = []
     children: list[subprocess.Popen[str]] = []
+    learned = _learned(tests, children, tell)
 
     def share(number: int) -> list[Mutant]:
-        nonlocal ended
         mine, left = mutants[number::WORKERS], []
-        with tempfile.TemporaryDirectory(prefix="runbook-mutation.") as made:
-            Path(made).chmod(0o755)  # some tests run as a plain user
-            programs = [
-                {"program": each.applied(program), "function": shell_mutants.function_of(program, each.start)}
-                for each in mine
-            ]
-            for found in until(stop, _driven(Path(made), programs, children)):
-                if found["number"] < 0:
-                    if found["caught"]:
-                        raise RunbookError(
-                            f"a test fails without any mutant: {found['by']}",
-                            mend="see ./inv test --select tests/rollback",
-                        )
-                    tell(f"{SHELL}: the {found['tests']} tests alone take {found['seconds']:.0f} s")
-                    continue
-                ended += 1
-                mutant = mine[found["number"]]
-                by = found["by"].rpartition("::")[2]
-                how = f"caught by {by}" if found["caught"] else f"survived {found['tests']} tests"
-                tell(
-                    f"{ended} of {len(mutants)} ({time.monotonic() - begun:.0f} s) {mutant.line}: {mutant.what}: {how}"
-                )
-                if not found["caught"]:
-                    left.append(mutant)
+        programs = [
+            {"program": each.applied(program), "function": shell_mutants.function_of(program, each.start)}
+            for each in mine
+        ]
+        for found in until(stop, _driven(programs, learned, tests, children)):
+            mutant = mine[found["number"]]
+            tried.append(mutant)
+            by = found["by"].rpartition("::")[2]
+            how = f"caught by {by}" if found["caught"] else f"survived {found['tests']} tests"
+            told = f"{len(tried)} of {len(mutants)} ({time.monotonic() - begun:.0f} s)"
+            tell(f"{told} {mutant.line}: {mutant.what}: {how}")
+            if not found["caught"]:
+                left.append(mutant)
         return left
 
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            found = [mutant for left in pool.map(share, range(WORKERS)) for mutant in left]
+            found = [mutant for left in pool.map(share, range(min(WORKERS, len(mutants)))) for mutant in left]
         except KeyboardInterrupt:
             for child in children:
                 child.kill()  # what reads from it ends with it
             raise
-    return ended, sorted(found, key=lambda each: (each.start, each.end))
+    return tried, sorted(found, key=lambda each: (each.start, each.end))
+
+
+def _learned(tests: Sequence[str], children: list[subprocess.Popen[str]], tell: Callable[[str], None]) -> Any:
+    """How long each test takes without any mutant, and what it runs of the program. Raises RunbookError where one fails."""
+    (found,) = _driven([], {}, tests, children)
+    if found["caught"]:
+        raise RunbookError(
+            f"a test fails without any mutant: {found['by']}", mend="see ./inv test --select tests/rollback"
+        )
+    tell(f"{SHELL}: the {found['tests']} tests alone take {found['seconds']:.0f} s")
+    return found["learned"]
 
 
 def until(stop: Event, found: Iterable[T]) -> Iterator[T]:
@@ -107,31 +111,39 @@ def until(stop: Event, found: Iterable[T]) -> Iterator[T]:
             return
 
 
-def _driven(place: Path, programs: Sequence[Mapping[str, str]], children: list[subprocess.Popen[str]]):  # type: ignore[no-untyped-def]
-    """What `shell_driver` says of each program, as it says it. Raises RunbookError where it ends before the last."""
+def _driven(mutants: Sequence[Mapping[str, str]], learned: Any, tests: Sequence[str], children: list[subprocess.Popen[str]]
+            ) -> Iterator[Any]:  # fmt: skip
+    """What `shell_driver` says of each mutant, as it says it. Raises RunbookError where it ends before the last."""
+    with tempfile.TemporaryDirectory(prefix="runbook-mutation.") as made:
+        place = Path(made)
+        place.chmod(0o755)  # some tests run as a plain user
+        yield from _driven_in(place, mutants, learned, tests, children)
+
+
+def _driven_in(place: Path, mutants: Sequence[Mapping[str, str]], learned: Any, tests: Sequence[str],
+               children: list[subprocess.Popen[str]]) -> Iterator[Any]:  # fmt: skip
     copied(place)
     folder = place / "tmp"
     folder.mkdir()
-    (place / "programs.json").write_text(json.dumps(programs))
-    words = [sys.executable, "-m", "benchmarks.shell_driver", "programs.json", "-m", "not lab", "-k", ONE_SHELL,
-             f"--basetemp={folder / 'tests'}", *TESTS]  # fmt: skip
+    (place / "given.json").write_text(json.dumps({"mutants": mutants, "learned": learned}))
+    words = [sys.executable, "-m", "benchmarks.shell_driver", "given.json", "-m", "not lab", "-k", ONE_SHELL,
+             f"--basetemp={folder / 'tests'}", *tests]  # fmt: skip
     environment = {**os.environ, "RUNBOOK_EXAMPLES": "10", "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with (place / "driver.log").open("w+") as log, subprocess.Popen(
         low(_boxed(words, place)), cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
     ) as child:  # fmt: skip
         children.append(child)
-        heard, last = -1, ""
+        heard, last = 0, ""
         try:
             for line in child.stdout or ():
                 if line.startswith('{"number"'):
-                    found = json.loads(line)
-                    heard = found["number"]
-                    yield found
+                    heard += 1
+                    yield json.loads(line)
                 else:
                     last = line.strip() or last
         finally:
             child.kill()
-        if heard + 1 < len(programs):
+        if heard < max(1, len(mutants)):
             log.seek(0)
             raise RunbookError(f"the mutants' tests ended early: {last} {log.read()[-300:].strip()}")
 

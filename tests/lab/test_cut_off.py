@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import Practice, Ran
+from tests.lab.conftest import GATE, Practice, Ran
 
 pytestmark = pytest.mark.lab
 HOST = "staging-1"
@@ -38,12 +39,18 @@ def carried_on(inv: Callable[..., Ran], *words: str) -> Ran:
 
 
 def test_a_migration_and_a_rollback_that_were_killed_in_the_midst_of_bringing_up_are_carried_to_their_ends(
-    inv: Callable[..., Ran], started: Callable[..., subprocess.Popen[str]], folder: Path, staging: dict[str, Practice]
+    inv: Callable[..., Ran],
+    started: Callable[..., subprocess.Popen[str]],
+    folder: Path,
+    staging: dict[str, Practice],
+    tmp_path: Path,
 ) -> None:
+    patient = json.dumps({**GATE, "window": "10s", "min_samples": 1})  # of a busy machine, too
+    (tmp_path / "staging.yml").write_text((folder / "staging.yml").read_text().replace(json.dumps(GATE), patient))
     host = staging[HOST]
     host.settle()
     before = host.state()
-    where = ("--env", "staging", "--inventory", str(folder), "--limit", HOST)
+    where = ("--env", "staging", "--inventory", str(tmp_path), "--limit", HOST)
     what = ("--phase", "1", *where, "--tags", "health")
 
     killed(started("migrate", *what, "--yes"))
