@@ -68,6 +68,7 @@ class Recording:
     names: dict[str, int] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     first: dict[str, int] = field(default_factory=dict)
+    root: str = "/"
 
     def tree(self) -> Tree:
         """What stands at the end where no power was cut."""
@@ -93,8 +94,6 @@ class Recording:
         found = {name: _came_through(sure[node], now[node], how) for name, node in names.items()}
         folders = {name for name, entry in found.items() if entry.kind == "folder"}
         return {name: entry for name, entry in found.items() if _reached(name, folders, self.root)}
-
-    root: str = "/"
 
     def unsure(self, upto: int) -> tuple[list[int], bool]:
         """The operations whose names are not sure, and whether any bytes, modes or owners are not, after `upto`."""
@@ -288,11 +287,9 @@ def _came_through(sure: Entry, now: Entry, how: str) -> Entry:
     if how == "old":
         return replace(now, meta=sure.meta)
     kept = len(sure.data) if now.data.startswith(sure.data) else 0
-    end = kept + (len(now.data) - kept) // 2
-    rest = b"\0" * (len(now.data) - end) if how == "zeros" else b""
-    return replace(
-        now, data=now.data[: kept if how == "zeros" else end] + (b"\0" * (end - kept) if how == "zeros" else b"") + rest
-    )
+    if how == "zeros":
+        return replace(now, data=now.data[:kept] + b"\0" * (len(now.data) - kept))
+    return replace(now, data=now.data[: kept + (len(now.data) - kept) // 2])
 
 
 def _reached(name: str, folders: set[str], root: str) -> bool:
