@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inventory.errors import HostFailed
 from inventory.link import Call, Reply
 from inventory.model import Host, Project
 
@@ -42,19 +43,22 @@ class ShellLink:
             "HOME": "/nonexistent",
             **self.more,
         }
-        done = subprocess.run(
-            [*self.words, "-c", self.before + program, "sh", *args],
-            input=data,
-            check=False,
-            capture_output=True,
-            timeout=timeout_s,
-            env=environment,
-            start_new_session=True,
-            restore_signals=False,  # SIGXFSZ stays ignored: a file that grows too long is an error, as on a full disk
-            user=self.user,
-            group=self.user,
-            extra_groups=None if self.user is None else [],
-        )
+        try:
+            done = subprocess.run(
+                [*self.words, "-c", self.before + program, "sh", *args],
+                input=data,
+                check=False,
+                capture_output=True,
+                timeout=timeout_s,
+                env=environment,
+                start_new_session=True,
+                restore_signals=False,  # SIGXFSZ stays ignored: a file that grows too long is an error, as on a full disk
+                user=self.user,
+                group=self.user,
+                extra_groups=None if self.user is None else [],
+            )
+        except subprocess.TimeoutExpired:  # its words are the whole program
+            raise HostFailed(f"a program took more than {timeout_s:g} s", host=self.host.name) from None
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return Reply(code, done.stdout, done.stderr, time.monotonic() - begin)
 

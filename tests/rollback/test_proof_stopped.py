@@ -7,8 +7,9 @@ from importlib import import_module
 
 import pytest
 
-from inventory.errors import InputError
+from inventory.errors import HostFailed, InputError
 from lab.proof import prove, strikes
+from lab.proof.shell import ShellLink
 from lab.proof.table import Effort
 from runbooks.output import Output
 
@@ -62,3 +63,9 @@ def test_a_part_that_is_stopped_before_its_first_case_says_so_instead_of_that_al
     part = import_module(prove.PARTS[name]).prove(effort)
     assert part.cases == 0
     assert part.skipped
+
+
+def test_a_program_that_takes_too_long_is_a_failure_of_its_host_and_does_not_end_the_proof(tmp_path):
+    link = ShellLink(tmp_path)
+    with pytest.raises(HostFailed, match="took more than 0.2 s"):
+        link.run("sleep 60", timeout_s=0.2)
