@@ -23,6 +23,7 @@ from runbooks.compose.model import Stack
 from runbooks.compose.patch import lines_before, patch
 from runbooks.draft import Draft, DraftStage
 from runbooks.model import Change, Facts, runs
+from runbooks.once import Once
 from runbooks.plan_model import (
     Baseline,
     HostPlan,
@@ -40,6 +41,8 @@ from runbooks.steps import images
 START_INTERVAL_SINCE = (25,)
 NOTHING_TRIED = Trial({}, {}, {})
 _ABSENT = FileState("", None)
+_STARTUPS: Once[tuple[Stack, Stack, StartupPlan]] = Once()
+"""By the identity of two stacks, which are kept beside the result for as long as it is."""
 
 
 def host_plan(
@@ -175,6 +178,14 @@ def _afterwards(file: PlannedFile) -> FileState:
 
 
 def _startup(before: Stack, after: Stack, facts: Facts, measured_s: Mapping[str, float]) -> StartupPlan:
+    if facts.live or measured_s:
+        return _predicted(before, after, facts, measured_s)
+    # Hosts with the same files share their stacks, and what is predicted of them.
+    made = _STARTUPS.get((id(before), id(after)), lambda: (before, after, _predicted(before, after, facts, measured_s)))
+    return made[2]
+
+
+def _predicted(before: Stack, after: Stack, facts: Facts, measured_s: Mapping[str, float]) -> StartupPlan:
     supported = not facts.live or facts.engine >= START_INTERVAL_SINCE
 
     def predicted(stack: Stack) -> startup.Startup:
