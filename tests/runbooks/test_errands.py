@@ -9,7 +9,6 @@ import pytest
 
 from inventory.errors import Locked
 from runbooks import book, events, gating, staging
-from runbooks.commands import errands
 from runbooks.commands.errands import Carry, Errand, TakeBack, carry, take_back
 from runbooks.run_model import ROLLED_BACK, Options
 from tests.runbooks.bench import BEFORE, SHORT, content, make_bench
