@@ -41,6 +41,15 @@ def test_a_header_that_was_cut_off_is_refused_whatever_it_asks(ready, project, c
         ready.read([str(project / "docker-compose.yml")])
 
 
+def test_new_bytes_that_did_not_arrive_whole_are_refused_by_the_name_of_their_file(ready, project):
+    transaction = change(ready, project)
+    run = ready.link.run
+    ready.link.run = lambda *words, data=b"", **more: run(*words, data=data[:-1], **more)
+    with pytest.raises(Refused, match=r"/\S+ did not arrive whole"):
+        ready.commit(transaction)
+    assert (project / "docker-compose.yml").read_text() == "services: {}\n"
+
+
 def test_the_head_of_a_journal_without_a_line_is_zeros(writer, tmp_path):
     host = writer()
     assert host.prepare().head == "0" * 64
