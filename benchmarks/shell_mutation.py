@@ -94,13 +94,16 @@ def _survivors(
 
 def _learned(tests: Sequence[str], children: list[subprocess.Popen[str]], tell: Callable[[str], None]) -> Any:
     """How long each test takes without any mutant, and what it runs of the program. Raises RunbookError where one fails."""
-    (found,) = _driven([], {}, tests, children)
-    if found["caught"]:
-        raise RunbookError(
-            f"a test fails without any mutant: {found['by']}", mend="see ./inv test --select tests/rollback"
-        )
-    tell(f"{SHELL}: the {found['tests']} tests alone take {found['seconds']:.0f} s")
-    return found["learned"]
+    learned: dict[str, Any] = {}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for (found,) in pool.map(lambda file: list(_driven([], {}, [file], children)), tests):
+            if found["caught"]:
+                raise RunbookError(
+                    f"a test fails without any mutant: {found['by']}", mend="see ./inv test --select tests/rollback"
+                )
+            tell(f"{SHELL}: {found['tests']} tests alone take {found['seconds']:.0f} s")
+            learned |= found["learned"]
+    return learned
 
 
 def until(stop: Event, found: Iterable[T]) -> Iterator[T]:

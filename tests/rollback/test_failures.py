@@ -80,6 +80,7 @@ def piped(*calls):
 
 def told(text, bed):
     text = plain(text.replace("\t", " ").replace("\n", " "), bed)
+    text = re.sub(r"(?<=commands/-)[0-9]+", "N", text)
     text = re.sub(
         r"(?<=head -c )[0-9]+|(?<=tail -c [+])[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:+]+|[0-9]{7,}", "N", text
     )
