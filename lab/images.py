@@ -130,8 +130,8 @@ def context(dockerfile: str) -> tuple[bytes, bytes]:
         if path.is_file() and path.suffix != ".pyc"
     }
     # What the tool itself ships for a stack is in the same build as on a host, apart from where its requirements come from.
-    shipped_files = shipped.aggregator() if services else {}
-    files |= {path: (data, False) for path, data in shipped_files.items() if path.startswith("services/")}
+    for name in shipped.PROGRAMS if services else ():
+        files |= {path: (data, False) for path, data in shipped.program(name).items() if path.startswith("services/")}
     buffer, recipe = io.BytesIO(), hashlib.sha256()
     with tarfile.open(fileobj=buffer, mode="w") as pack:
         for name, (data, executable) in sorted(files.items()):

@@ -26,6 +26,14 @@ IMAGES = (
     ServiceImage(
         shipped.image("health-aggregator", shipped.aggregator()), "aggregator", False, "the health aggregator"
     ),
+    ServiceImage(shipped.image("cache-keeper", shipped.program("cache")), "cache-keeper", False, "the cache keeper"),
+    ServiceImage(
+        shipped.image("service-registrar", shipped.program("registrar")),
+        "service-registrar",
+        False,
+        "the service registrar",
+    ),
+    ServiceImage("quay.io/coreos/etcd:v3.5.17", "etcd", False, "etcd 3.5"),
     ServiceImage("prom/prometheus:v2.53.3", "prometheus", False, "Prometheus 2.53"),
     ServiceImage(f"docker.elastic.co/elasticsearch/elasticsearch:{ELASTIC}", "elasticsearch", True, "a stand-in"),
     ServiceImage(f"docker.elastic.co/logstash/logstash:{ELASTIC}", "logstash", True, "a stand-in"),

@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ("aggregator", "cache", "registrar")
+"""The programs that there are, each a folder below `services/`."""
 
 
 @cache
