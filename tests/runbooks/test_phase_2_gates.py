@@ -5,6 +5,7 @@ Each gate is good at first; only then somebody does something.
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,11 +16,12 @@ from typing import Any
 import pytest
 
 from checks.model import Gate, Probe
+from checks.probes import sentinel
 from runbooks import events, staging
 from runbooks.steps.haproxy import Breaker
 from tests.runbooks.bench import GATE as SHORT
 from tests.runbooks.bench import Bench, content, make_bench
-from tests.services import fronts, servers
+from tests.services import fronts, servers, sets
 from tests.services.servers import Aggregator
 from tests.services.test_breaker import got, needs_servers
 
@@ -137,3 +139,30 @@ def test_a_pooler_through_which_no_query_comes(
         assert "no answer in" in caught(bench, probe, lambda: servers.freeze(database))
     else:
         assert "accepting TCP/IP connections" in caught(bench, probe, lambda: (process.kill(), process.wait(60)))
+
+
+@pytest.mark.skipif(not sets.possible(), reason="no Redis, Sentinel and HAProxy here, or not root")
+@pytest.mark.parametrize("how", ["a Sentinel ends", "the replica loses its master"])
+def test_a_redis_whose_master_nobody_could_replace(
+    bench: Bench, held: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    found = held.enter_context(sets.running(folder))
+    found.well()
+    made = found.made
+    # The names are known in a place of their own alone, as they are in a stack's network.
+    monkeypatch.setenv("PROGRAM", sentinel.ASK)
+    monkeypatch.setenv("REDIS_PASSWORD", sets.PASSWORD)
+    monkeypatch.setattr(sentinel, "ASK", f'exec {shlex.join(found.inside("sh", "-c"))} "$PROGRAM" sh "$@"')
+    settings = {"master": made.master, "port": made.port, "nodes": made.nodes, "sentinels": made.sentinels}
+    probe = Probe("sentinel", "sentinel:web", "web", settings, 20.0)
+
+    def unlink() -> None:
+        found.client("redis-replica").config_set("masterauth", "wrong")
+        found.client("redis").client_kill_filter(_type="slave")
+
+    if how == "a Sentinel ends":
+        assert "redis-sentinel-2 says" in caught(bench, probe, lambda: found.kill("redis-sentinel-2"))
+    else:
+        assert "redis-replica has lost its master" in caught(bench, probe, unlink)
