@@ -162,13 +162,17 @@ def questions(data: bytes) -> None:
     ask.answer(Question("q", "db", ("true",)), Part(code, data[1:]))
 
 
+_SETTINGS = {"restarts": 1, "master": "m", "nodes": ["a", "b"], "sentinels": ["s", "t"]}
+"""What kinds of probes cannot do without."""
+
+
 def probe_answers(data: bytes) -> None:
     """A round's frames, and each kind's judgement of an answer."""
     probe_kinds._answers(data.decode("utf-8", "replace"))
     code, text = (data[0] if data else 0), data[1:].decode("utf-8", "replace")
     for name, kind in probe_kinds.KINDS.items():
         if kind.command is not None:
-            kind.judge(Probe(name, "p", "web", {"restarts": 1}), Answer(code, text, 0.1))
+            kind.judge(Probe(name, "p", "web", _SETTINGS), Answer(code, text, 0.1))
 
 
 def symptom_lines(data: bytes) -> None:
@@ -272,7 +276,7 @@ TARGETS: Sequence[Target] = (
     Target("writer", writer, _writer_seeds()),
     Target("records", records_of_programs, (b"part engine 0 2\n{}\nfile ok 644 0 0 - 1 /srv/x\na\nfile absent 0 0 0 - 0 /srv/y\n\n",)),
     Target("questions", questions, (b"\x00120\nPONG\n", b"\x8930000\n")),
-    Target("probes", probe_answers, (b"0 0 12 UE9ORw==\n", b"\x00web running healthy 0 false 0\n", b"\x00PONG\r\nused_memory:1024\r\n", b"\x0012\n")),
+    Target("probes", probe_answers, (b"0 0 12 UE9ORw==\n", b"\x00web running healthy 0 false 0\n", b"\x00PONG\r\nused_memory:1024\r\n", b"\x00node a master -\nnode b slave up\nsentinel s a 1 1 OK\n", b"\x0012\n")),
     Target("symptoms", symptom_lines, (b'service web\nstate {"Status": "running", "Health": {"Status": "healthy", "Log": [{"ExitCode": 1, "Output": "no"}]}}\nlog x\n',)),
     Target("docker", docker, (_docker_seed(),)),
     Target("trials", trials, (b"\0".join([_docker_seed().split(b"\0")[3]] * 2 + [b"DRY-RUN MODE -  Container shop-web-1  Recreate\n"]),)),
