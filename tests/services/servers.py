@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def freeze(database: subprocess.Popen[bytes], *, on: bool = True) -> None:
     signal_ = signal.SIGSTOP if on else signal.SIGCONT
     database.send_signal(signal_)  # first, so that none is born meanwhile; each child is in a group of its own
     for child in Path(f"/proc/{database.pid}/task/{database.pid}/children").read_text().split():
-        os.kill(int(child), signal_)
+        with suppress(ProcessLookupError):  # a worker may end meanwhile
+            os.kill(int(child), signal_)
 
 
 @contextmanager
@@ -139,12 +140,17 @@ class Aggregator:
     process: subprocess.Popen[bytes]
 
     def get(self, path: str) -> Reply:
-        begin = time.monotonic()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as reply:
-                return Reply(reply.status, reply.read().decode(), time.monotonic() - begin)
-        except urllib.error.HTTPError as error:
-            return Reply(error.code, error.read().decode(), time.monotonic() - begin)
+        return get(self.port, path)
+
+
+def get(port: int, path: str) -> Reply:
+    """What a service on loopback answers, whatever its status."""
+    begin = time.monotonic()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as reply:
+            return Reply(reply.status, reply.read().decode(), time.monotonic() - begin)
+    except urllib.error.HTTPError as error:
+        return Reply(error.code, error.read().decode(), time.monotonic() - begin)
 
 
 @contextmanager

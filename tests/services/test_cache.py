@@ -45,7 +45,7 @@ class Keeper:
         self.port = port
 
     def get(self, path: str) -> servers.Reply:
-        return servers.Aggregator(self.port, Path()).get(path)
+        return servers.get(self.port, path)
 
     def judged(self, of: str, **more: Any) -> Judgement:
         """The gate's own probe, asked as it is in a container."""

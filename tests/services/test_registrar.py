@@ -79,7 +79,7 @@ class Registrar:
         self.port, self.process = port, process
 
     def get(self, path: str) -> servers.Reply:
-        return servers.Aggregator(self.port, Path()).get(path)
+        return servers.get(self.port, path)
 
     def health(self, service: str) -> str:
         """What the registry says of a service; gone: nothing."""
