@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +18,14 @@ from tests.services.sets import Running, until
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not sets.possible(), reason="no Redis, Sentinel and HAProxy here, or not root"),
+    # What real Sentinels do in the seconds after a kill is not wholly ours to say: a drill for who works on it.
+    pytest.mark.skipif(not os.environ.get("RUNBOOK_DRILLS"), reason="kills servers under load: RUNBOOK_DRILLS=1"),
 ]
 LAST_MOMENT_S = 1.0
 """Replication lags this much at most here, for a write to be lost with its master."""
+
+
+MASTER = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "redis"
 
 
 @pytest.fixture
@@ -31,6 +37,20 @@ def whole(tmp_path: Path) -> Iterator[Running]:
         found.well()
         until(lambda: served(found), "the front")
         yield found
+
+
+def promoted(found: Running) -> None:
+    """Waits until the replica is the master and every Sentinel that runs says so: one that ends, or a first master that comes
+    back, before the others were told may leave them with the master of before."""
+    until(lambda: found.role("redis-replica") == "master", "a new master")
+    until(lambda: all(known(found, each) for each in found.made.sentinels), "all Sentinels to know it")
+
+
+def known(found: Running, sentinel: str) -> bool:
+    try:
+        return bool(found.client(sentinel).execute_command(*MASTER)[0] == "redis-replica")
+    except redis.RedisError:
+        return False
 
 
 def served(found: Running) -> bool:
@@ -89,7 +109,7 @@ def test_a_master_that_is_killed_under_load_is_followed_and_what_is_lost_was_ack
     with Load(whole) as load:
         killed = time.monotonic()
         whole.kill("redis")
-        until(lambda: whole.role("redis-replica") == "master", "a new master")
+        promoted(whole)
         load.goes_on()
     lost = load.lost("redis-replica")
     print(f"{len(load.acknowledged)} acknowledged, {load.failed} refused, {len(lost)} lost")
@@ -113,14 +133,8 @@ def test_a_node_at_a_new_address_is_found_by_its_name_and_can_become_the_master(
     whole.client("redis").set("kept", "yes")
     until(lambda: whole.client("redis-replica").get("kept"), "the write")
     whole.kill("redis")
-    until(lambda: whole.role("redis-replica") == "master", "a new master")
+    promoted(whole)
     first, second, *_ = whole.made.sentinels
-    # One that ends before it told the others whom it promoted leaves them with the master of before.
-    asked = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "redis"
-    until(
-        lambda: all(whole.client(each).execute_command(*asked)[0] == "redis-replica" for each in whole.made.sentinels),
-        "all Sentinels to know it",
-    )
     # A Sentinel, too: the others know its name.
     whole.kill(first)
     whole.addresses[first] = f"{whole.net}.78"
@@ -130,14 +144,17 @@ def test_a_node_at_a_new_address_is_found_by_its_name_and_can_become_the_master(
     whole.start(first)
     whole.start("redis")
     whole.well()
-    assert whole.client(second).execute_command(*asked)[0] == "redis-replica"
+    assert whole.client(second).execute_command(*MASTER)[0] == "redis-replica"
 
 
 def test_after_a_restart_of_the_whole_host_the_last_master_is_the_master(whole: Running) -> None:
     whole.kill("redis")
-    until(lambda: whole.role("redis-replica") == "master", "a new master")
+    promoted(whole)
     until(lambda: served(whole), "a write")
-    whole.client("redis-replica").set("since", "yes")
+    kept = whole.client("redis-replica")
+    kept.set("since", "yes")
+    # An answer comes before the bytes are given to the disk where that is busy just then.
+    until(lambda: kept.info("persistence")["aof_buffer_length"] == 0, "the write to be in the file")
     names = (*whole.made.sentinels, "redis-replica")
     whole.kill(*names)
     # The old master is first, and waits for those who know.
@@ -154,7 +171,7 @@ def test_after_a_restart_of_the_whole_host_the_last_master_is_the_master(whole: 
 
 def test_the_front_believes_two_sentinels_more_than_a_node_that_says_it_is_the_master(whole: Running) -> None:
     whole.kill("redis")
-    until(lambda: whole.role("redis-replica") == "master", "a new master")
+    promoted(whole)
     until(lambda: served(whole), "a write")
     whole.kill(whole.made.sentinels[0])  # two are enough
     # By hand, with the command that it had before there was a set, and nobody to tell it otherwise.
@@ -191,7 +208,7 @@ def test_the_way_back_is_refused_in_one_line_while_the_first_master_is_away_then
     whole: Running,
 ) -> None:
     whole.kill("redis")
-    until(lambda: whole.role("redis-replica") == "master", "a new master")
+    promoted(whole)
     until(lambda: served(whole), "a write")
     refused = whole.fail_back()
     said = "redis-replica is the master, and redis does not follow it: bring redis back first\n"
@@ -222,7 +239,7 @@ def test_without_a_failover_there_is_nothing_to_bring_back(whole: Running) -> No
 
 def test_the_way_back_is_taken_by_hand_where_no_sentinel_is_left(whole: Running) -> None:
     whole.kill("redis")
-    until(lambda: whole.role("redis-replica") == "master", "a new master")
+    promoted(whole)
     whole.start("redis")
     whole.well()
     whole.client("redis-replica").set("since", "yes")
