@@ -64,8 +64,13 @@ def standing(store: Store, environment: str) -> RunRecord | None:
 
 
 def is_undone(run: RunRecord, back: RunRecord) -> bool:
-    """Whether a rollback undid a run: that very one, or all back to a snapshot of it or of an earlier one."""
+    """Whether a rollback undid a run: that very one, all back to a snapshot of it or of an earlier one, or an earlier run
+    on all hosts that this one changed, which no rollback does without what came later there."""
     if back.undoes == run.id:
+        return True
+    changed = {host for host, ending in run.hosts.items() if ending == "changed"}
+    undone = {host for host, ending in back.hosts.items() if ending == "undone"}
+    if back.undoes < run.id and run.started <= back.started and changed <= undone:
         return True
     snapshot = re.fullmatch(r"(.+)-\d+", back.undoes)
     return bool(snapshot) and snapshot is not None and snapshot[1] <= run.id and run.started <= back.started
