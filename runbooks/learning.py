@@ -41,7 +41,9 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
             resolved(mask, variable.name, variable.value or "")
         for key in ("command", "entrypoint"):
             words = service.value.get(key)
-            for secret in secret_text.bare(" ".join(map(str, words)) if isinstance(words, list) else str(words or "")):
+            if not words:
+                continue
+            for secret in secret_text.bare(" ".join(map(str, words)) if isinstance(words, list) else str(words)):
                 mask.add(secret)
     for members in facts.containers.values():
         for each in members:

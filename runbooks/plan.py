@@ -105,13 +105,15 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
     found: tuple[Restart, ...] = ()
     later = drafted.steps[0][0].apply == applying.LATER
     if files and not later:
-        guess = restarts.predict(drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed)
         told = tried.renews.get(name(drafted))
-        predicted = frozenset(restart.service for restart in guess if not restart.created)
-        found = restarts.predict(
-            drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed, layers=tried.layers,
+        also: frozenset[str] = frozenset()
+        if told is not None:
+            guess = restarts.predict(drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed)
+            predicted = frozenset(restart.service for restart in guess if not restart.created)
             # Compose renews dependents too when all are brought up at once; one at a time it does not.
-            also=frozenset() if told is None else _roots(told - predicted - earlier, told, drafted.after),
+            also = _roots(told - predicted - earlier, told, drafted.after)
+        found = restarts.predict(
+            drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed, layers=tried.layers, also=also,
         )  # fmt: skip
     steps = tuple(_step(step, change, first) for step, change in drafted.steps)
     return Stage(

@@ -13,11 +13,14 @@ from runbooks.compose.model import Condition, Service, Stack
 
 Needs = Mapping[str, Iterable[str]]
 _SHARED = ("network_mode", "ipc", "pid", "uts")
+_IMPLY = frozenset((*_SHARED, "links", "volumes_from"))
 _STRENGTH: dict[Condition, int] = {"service_started": 0, "service_completed_successfully": 1, "service_healthy": 1}
 
 
 def implied(service: Service) -> tuple[str, ...]:
     """Services that Compose starts before this one without a `depends_on`."""
+    if _IMPLY.isdisjoint(service.value):
+        return ()
     found: dict[str, None] = {}
     for key in _SHARED:
         value = service.value.get(key)

@@ -74,18 +74,16 @@ def _changes(old: list[str], new: list[str]) -> Iterator[_Block]:
 
 def _meet(old: list[str], new: list[str], i: int, j: int) -> tuple[int, int]:
     """The nearest place where both texts go on alike; their ends when there is none near."""
+    ends, ends_new = len(old), len(new)
     for far in range(1, _FAR):
         for ahead in range(far + 1):
             a, b = i + ahead, j + far - ahead
-            if a <= len(old) and b <= len(new) and _alike(old, new, a, b):
+            if a < ends and b < ends_new:
+                if old[a] == new[b] and old[a : a + _SAME] == new[b : b + _SAME]:
+                    return a, b
+            elif a == ends and b == ends_new:
                 return a, b
-    return len(old), len(new)
-
-
-def _alike(old: list[str], new: list[str], a: int, b: int) -> bool:
-    if a == len(old) or b == len(new):
-        return a == len(old) and b == len(new)
-    return old[a] == new[b] and old[a : a + _SAME] == new[b : b + _SAME]
+    return ends, ends_new
 
 
 def _hunks(changes: list[_Block]) -> Iterator[list[_Block]]:
