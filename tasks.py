@@ -13,7 +13,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
     "": (
         running.plan, running.migrate, running.rollback,
         looking.status, looking.history, looking.health, looking.notify, looking.unlock,
-        practice.demo, practice.bench, practice.proof, attacking.fuzz, attacking.mutate, practice.test, practice.lint, practice.lock,
+        practice.demo, practice.bench, practice.proof, attacking.fuzz, attacking.mutate, attacking.audit, practice.test, practice.lint, practice.lock,
     ),
     "discovery": (discovery.discovery_list, discovery.discovery_resolve, discovery.discovery_watch),
     "inventory": (hosts.inventory_list, hosts.inventory_graph, hosts.inventory_ping, hosts.inventory_adopt),

@@ -1,4 +1,4 @@
-"""`fuzz` and `mutate`: what shows that bad input is refused, and that the tests would notice if the code were wrong."""
+"""`fuzz`, `mutate`, `audit`: whether bad input is refused, tests notice wrong code, and what is used is known to be vulnerable."""
 
 from __future__ import annotations
 
@@ -24,3 +24,11 @@ def mutate(_context: Context, part: str = "", sample: str = "", json: bool = Fal
 
     few = int(number("--sample", sample)) if sample else None
     finish(lambda out: mutation.mutate(out, part=part, sample=few or None), as_json=json)
+
+
+@task(auto_shortflags=False, help=about("advisories", "json"))
+def audit(_context: Context, advisories: str = "", json: bool = False) -> None:
+    """Ask a service what is known to be vulnerable of what the tool runs with. Exit code 1: something is, or it was not asked."""
+    from lab import audit as asked
+
+    finish(lambda out: asked.audit(out, service=advisories or asked.SERVICE), as_json=json)

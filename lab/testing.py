@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lab import compose_cli
 from lab.packages import apt_install
+from runbooks.output import Output
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("inventory", "rollback", "checks", "runbooks", "lab", "benchmarks", "cli", "services")
@@ -39,6 +40,10 @@ def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
         code = check()
         if code:
             return code
+    if not fast:
+        from lab import audit
+
+        audit.tell(Output())
     install_programs(PROGRAMS if fast else PROGRAMS | LARGE)
     pytest = ["python", "-m", "pytest", select or "tests"]
     # What needs no practice hosts runs on all processors; the hosts are shared, so their tests take turns.
@@ -62,7 +67,7 @@ def lint() -> int:
 
 
 def check() -> int:
-    """Format, style, types, import contract and shell programs. Returns the first exit code that is not 0."""
+    """Format, style, types, import contract, shell programs and locks. Returns the first exit code that is not 0."""
     scripts = [
         str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("*/*.sh"), *ROOT.glob("lab/images/*/*entrypoint")])
     ]
@@ -78,7 +83,9 @@ def check() -> int:
         code = call(words, os.environ)
         if code:
             return code
-    return 0
+    from lab import locks
+
+    return locks.check()
 
 
 def lock(*, upgrade: bool = False) -> int:

@@ -77,6 +77,7 @@ ABOUT = {
     "workers": "cases at once (default 2)",
     "fast": "only what needs no Docker and little time (under a minute)",
     "lint": "also format, style, types and the import contract (default)",
+    "advisories": "the address of a service that speaks OSV's language (default https://api.osv.dev/v1/query)",
     "seconds": "for how long, all readers together",
     "target": "only this reader",
     "part": "only planner, transaction, gate, statistics or shell",
