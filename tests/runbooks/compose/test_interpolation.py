@@ -32,4 +32,7 @@ def test_a_value_is_its_pieces_whichever_way_it_is_made(template: str) -> None:
 
 
 def test_a_check_in_a_shell_keeps_its_variables() -> None:
-    assert substitute('pg_isready -U "$${POSTGRES_USER:-postgres}"', SET.get) == 'pg_isready -U "${POSTGRES_USER:-postgres}"'
+    assert (
+        substitute('pg_isready -U "$${POSTGRES_USER:-postgres}"', SET.get)
+        == 'pg_isready -U "${POSTGRES_USER:-postgres}"'
+    )
