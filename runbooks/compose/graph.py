@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from inventory.errors import InputError
 from runbooks.compose.model import Condition, Service, Stack
+from runbooks.compose.remembered import remembered
 
 Needs = Mapping[str, Iterable[str]]
 _SHARED = ("network_mode", "ipc", "pid", "uts")
@@ -38,9 +39,19 @@ def _words(value: object) -> list[str]:
     return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
 
 
-def needs(stack: Stack, *, inactive: bool = False) -> dict[str, tuple[str, ...]]:
+@remembered
+def needs(stack: Stack) -> Mapping[str, tuple[str, ...]]:
     """For each active service the services that are started before it; names that are not there are left out."""
-    chosen = {name: service for name, service in stack.services.items() if inactive or service.active}
+    return _needs({name: service for name, service in stack.services.items() if service.active})
+
+
+@remembered
+def needs_of_all(stack: Stack) -> Mapping[str, tuple[str, ...]]:
+    """The same, whichever profiles are chosen."""
+    return _needs(stack.services)
+
+
+def _needs(chosen: Mapping[str, Service]) -> dict[str, tuple[str, ...]]:
     return {
         name: tuple(
             dependency for dependency in dict.fromkeys((*service.edges, *implied(service))) if dependency in chosen
@@ -77,6 +88,7 @@ def order(stack: Stack) -> tuple[str, ...]:
     return tuple(name for group in groups(stack) for name in group)
 
 
+@remembered
 def groups(stack: Stack) -> tuple[tuple[str, ...], ...]:
     """Services that can start together: each group needs only groups before it. Raises InputError on a cycle."""
     edges = needs(stack)
@@ -114,7 +126,7 @@ def _sorted(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 def dependents(stack: Stack, service: str) -> tuple[str, ...]:
     """All services that need this one, directly or through others, in the order of the file."""
-    edges = needs(stack, inactive=True)
+    edges = needs_of_all(stack)
     found = {service}
     todo = [service]
     users: dict[str, list[str]] = {}
@@ -143,6 +155,7 @@ def adds_cycle(stack: Stack, service: str, dependency: str) -> bool:
     return False
 
 
+@remembered
 def redundant(stack: Stack) -> tuple[tuple[str, str], ...]:
     """Edges (service, dependency) that others imply: the dependency is reached, as strongly, over another service.
 
@@ -167,7 +180,7 @@ def redundant(stack: Stack) -> tuple[tuple[str, str], ...]:
 
 def _levels(stack: Stack) -> dict[str, int]:
     """How many services at most start one after another before each; empty where there is a cycle."""
-    edges = needs(stack, inactive=True)
+    edges = needs_of_all(stack)
     level: dict[str, int] = {}
     for name in _sorted(edges):
         level[name] = 1 + max((level[dependency] for dependency in edges[name]), default=-1)
@@ -196,7 +209,7 @@ def _reaches(stack: Stack, start: str, end: str, strength: int, level: Mapping[s
 
 def serial(stack: Stack, parallel: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
     """Edges (service, dependency) inside a group that somebody calls parallel."""
-    edges = needs(stack, inactive=True)
+    edges = needs_of_all(stack)
     found = []
     for group in parallel:
         members = set(group)

@@ -28,6 +28,7 @@ from runbooks.compose.model import (
     SetVariable,
     Stack,
 )
+from runbooks.compose.remembered import remembered
 
 _APART = ("depends_on", "environment", "healthcheck")
 
@@ -44,6 +45,7 @@ class Meaning:
     unset: frozenset[str]
 
 
+@remembered
 def meaning(stack: Stack) -> Meaning:
     """What a stack says. Extensions (`x-`) at the top level are left out: Compose does not see them."""
     services = stack.services.values()

@@ -140,6 +140,8 @@ class Stack:
     warnings: tuple[tuple[str, Place], ...] = ()
     tree: object = field(default=None, repr=False, compare=False)
     """What `project.load` read this from, kept for `splice.apply`; nobody else's business."""
+    known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `remembered` functions have found about this very stack."""
 
     @cached_property
     def jobs(self) -> frozenset[str]:
