@@ -9,13 +9,22 @@ from typing import Any
 
 from checks.model import Probe
 from inventory.errors import InputError
-from runbooks.compose import units
-from runbooks.compose.model import AddDependency, AddService, Operation, ReplaceText, Stack
+from runbooks.compose import splice, units
+from runbooks.compose.model import AddDependency, AddService, Operation, ReplaceText, SetSetting, Stack
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
-from runbooks.steps import bounds, dependencies, haproxy, health_aggregator, images, pgbouncer
-from runbooks.steps.common import health_probes
+from runbooks.steps import (
+    bounds,
+    breaker_numbers,
+    dependencies,
+    haproxy,
+    haproxy_file,
+    health_aggregator,
+    images,
+    pgbouncer,
+)
+from runbooks.steps.common import health_probes, refusals
 from runbooks.steps.dependencies import Dependency
-from runbooks.steps.haproxy import Breaker, Numbers
+from runbooks.steps.haproxy import Breaker
 from runbooks.steps.health_checks import quick_starts
 from runbooks.steps.pooling import Pointer
 
@@ -67,21 +76,28 @@ def problem(name: str, value: Any) -> tuple[str, str] | None:
 
 
 def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
-    """Nothing: what there is to ask, the aggregator was asked."""
-    return ()
+    """The file of breakers that are there. What there is to ask of dependencies, the aggregator was asked."""
+    there = standing(stack)
+    return breaker_numbers.asks(stack, there) if there else ()
+
+
+def standing(stack: Stack) -> str | None:
+    """The service that this step added earlier."""
+    return next((each.name for each in stack.services.values() if images.added(each) == NAME), None)
 
 
 def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
-    """Adds the breaker with its configuration, and points consumers at it."""
-    there = next((each.name for each in stack.services.values() if images.added(each) == NAME), None)
-    if there:
+    """Adds the breaker with its configuration, and points consumers at it; one that is there gets other numbers."""
+    there, aggregator = standing(stack), health_aggregator.standing(stack)
+    if there and (aggregator is None or not facts.live):
         return kept_only(stack, Kept(there, "breaker", "is there already"))
-    aggregator = health_aggregator.standing(stack)
     if aggregator is None:
         return kept_only(stack, Kept("", "breaker", "its checks are the health aggregator's, which is not there: health_aggregator comes first", True))  # fmt: skip
     for name in settings["breakers"]:
         if name not in stack.services:
             raise InputError(f"there is no service {name}", key="breakers", mend=bounds.near(name, tuple(stack.services)))  # fmt: skip
+    if there:
+        return renumbered(stack, there, aggregator, facts, settings)
     front, kept = settings["breaker_name"], list[Kept]()
     if front in stack.services:
         place = stack.services[front].place
@@ -91,10 +107,10 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     if not moves:
         kept.append(Kept("", "breaker", "no service names a dependency that could stand behind one"))
         return Change(step=NAME, risk="medium", stack=stack, kept=tuple(kept), refused=tuple(refused))
-    data, path = written(stack, breakers, aggregator, settings), posixpath.join(stack.spec.directory, settings["breaker_config"])  # fmt: skip
+    data, path = breaker_numbers.file(stack, breakers, aggregator, settings), posixpath.join(stack.spec.directory, settings["breaker_config"])  # fmt: skip
     names = dict.fromkeys(move.service for move in moves)
     others: list[Operation] = [
-        AddService(front, definition(stack, breakers, [*names, aggregator], settings, facts), "the breaker between services and what they need"),
+        AddService(front, definition(stack, breakers, data, [*names, aggregator], settings, facts), "the breaker between services and what they need"),
         *(AddDependency(name, front, "service_healthy", "its connections go through the breaker") for name in names),
     ]  # fmt: skip
     applied, done, failures = pgbouncer.carried_out(
@@ -108,7 +124,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
         step=NAME, risk="medium", stack=applied.stack, edits=applied.edits, operations=tuple(done), created={path: data},
         altered=tuple(told(stack, applied.stack, operation, breakers, settings) for operation in done), kept=tuple(kept), refused=tuple(refused),
         notes=notes(breakers, settings),
-        probes=(*health_probes(applied.stack, touched), Probe("breaker", f"breaker:{front}", front, {"closed": True})),
+        probes=(*health_probes(applied.stack, touched), _closed(front)),
         images=(NeededImage(front, settings["breaker_image"], argv=TRY, data=data),),
     )  # fmt: skip
 
@@ -164,10 +180,7 @@ def _pointers(stack: Stack, dependency: Dependency, settings: Mapping[str, Any],
 
 
 def _breaker(dependency: Dependency, listen: int, own: Mapping[str, Any]) -> Breaker:
-    return Breaker(
-        dependency.name, dependency.port, listen, dependency.http, own.get("fallback", ""), own.get("status", 503),
-        own.get("body", ""), units.seconds(own.get("limit", "60s")) or 60.0,
-    )  # fmt: skip
+    return breaker_numbers.wished(Breaker(dependency.name, dependency.port, listen, dependency.http), own)
 
 
 def _why_not(stack: Stack, pointer: Pointer, settings: Mapping[str, Any]) -> str:
@@ -176,15 +189,55 @@ def _why_not(stack: Stack, pointer: Pointer, settings: Mapping[str, Any]) -> str
     return pointer.problem
 
 
-def written(stack: Stack, breakers: Sequence[Breaker], aggregator: str, settings: Mapping[str, Any]) -> bytes:
-    """The configuration's bytes."""
-    limit = stack.services[aggregator].environment.get("LIMIT_S")
-    numbers = Numbers(settings["breaker_failures"], units.seconds(settings["breaker_open"]) or 30.0, settings["breaker_closes"])  # fmt: skip
-    limit_s = float(limit.value) if limit and limit.value else 3.0
-    return haproxy.configuration(breakers, numbers, aggregator, health_aggregator.PORT, limit_s).encode()
+def renumbered(stack: Stack, there: str, aggregator: str, facts: Facts, settings: Mapping[str, Any]) -> Change:
+    """The breakers that are there, with the numbers and answers that the inventory has now. Who is behind one stays so."""
+    path, was, reason = breaker_numbers.found(stack, there, facts)
+    if was is None:
+        return kept_only(stack, Kept(there, "breaker", reason, True))
+    behind = {each.service for each in was.breakers}
+    kept = [
+        Kept(name, "breaker", "roll back and plan anew to " + ("put it behind one" if name not in behind else "take it from behind one"), True)
+        for name, own in settings["breakers"].items() if (own == "skip") == (name in behind)
+    ]  # fmt: skip
+    breakers = [breaker_numbers.wished(each, settings["breakers"].get(each.service)) for each in was.breakers]
+    data = breaker_numbers.file(stack, breakers, aggregator, settings)
+    if data == was.text().encode():
+        return Change(step=NAME, risk="medium", stack=stack, kept=(*kept, Kept(there, "breaker", "is there already")))
+    far = next((each for each in breakers if not reached(stack, there, each.fallback)), None)
+    if far:
+        place = stack.services[there].place
+        refusal = Refusal(there, place.path, place.line, "breaker", f"{far.fallback} shares no network with {there}", "name another fallback, or roll back and plan anew")  # fmt: skip
+        return Change(step=NAME, risk="medium", stack=stack, kept=tuple(kept), refused=(refusal,))
+    anew = SetSetting(there, ("labels", images.CONTENT), breaker_numbers.digest(data), "it is made anew with the new file")  # fmt: skip
+    applied = splice.apply(stack, [anew])
+    refused, _ = refusals(applied, "breaker")
+    if refused:
+        return Change(step=NAME, risk="medium", stack=stack, kept=tuple(kept), refused=refused)
+    service = applied.stack.services[there]
+    now = haproxy_file.read(data.decode())
+    assert now is not None  # noqa: S101 - it was written so
+    touched = [there, *(each.name for each in applied.stack.services.values() if there in each.edges)]
+    return Change(
+        step=NAME, risk="medium", stack=applied.stack, edits=applied.edits, operations=(anew,), created={path: data}, kept=tuple(kept),
+        altered=tuple(Altered(there, service.place.path, service.place.line, "breaker", old, new, "not needed", anew.reason)
+                      for old, new in breaker_numbers.differences(was, now)),
+        notes=notes(breakers, settings),
+        probes=(*health_probes(applied.stack, touched), _closed(there)),
+        images=(NeededImage(there, service.image or "", argv=TRY, data=data),),
+    )  # fmt: skip
 
 
-def definition(stack: Stack, breakers: Sequence[Breaker], beside: Sequence[str], settings: Mapping[str, Any], facts: Facts) -> dict[str, Any]:  # fmt: skip
+def reached(stack: Stack, there: str, fallback: str) -> bool:
+    """Whether a fallback is on a network of the breaker; one outside the stack is nobody's to say."""
+    other = stack.services.get(fallback.partition(":")[0])
+    return other is None or bool({*images.networks([other])} & {*images.networks([stack.services[there]])})
+
+
+def _closed(front: str) -> Probe:
+    return Probe("breaker", f"breaker:{front}", front, {"closed": True})
+
+
+def definition(stack: Stack, breakers: Sequence[Breaker], data: bytes, beside: Sequence[str], settings: Mapping[str, Any], facts: Facts) -> dict[str, Any]:  # fmt: skip
     """The service, as a Compose file has it. It waits for nobody: a breaker must start while what it guards is down."""
     near = [*(each.service for each in breakers), *(each.fallback.partition(":")[0] for each in breakers), *beside]
     networks = images.networks(stack.services[name] for name in near if name in stack.services)
@@ -200,7 +253,7 @@ def definition(stack: Stack, breakers: Sequence[Breaker], beside: Sequence[str],
         "volumes": [f"./{settings['breaker_config']}:{haproxy.FILE}:ro"],
         "healthcheck": check,
         "deploy": {"resources": {"limits": {"cpus": "0.5", "memory": "128M"}}},
-        "labels": {images.ADDED: NAME},
+        "labels": {images.ADDED: NAME, images.CONTENT: breaker_numbers.digest(data)},
     }
 
 

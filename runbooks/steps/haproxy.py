@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 STATS, ASKS = 8404, 8405
 """Ports of its own: statistics, metrics and `/ready`; and, on loopback alone, the way to the aggregator."""
@@ -128,10 +129,10 @@ def _listener(each: Breaker, numbers: Numbers, limit_s: float) -> str:
     if each.http:
         lines += [f"    timeout server {round(1000 * each.limit_s)}ms", "    timeout tunnel 12h"]
         if not each.fallback:
-            body = each.body or f'{{"status": "unavailable", "reason": "the circuit to {each.service} is open"}}'
+            body = each.body or usual_body(each.service)
             lines.append(
                 f"    http-request return status {each.status} content-type application/json hdr Retry-After "
-                f"{round(numbers.open_s)} hdr X-Circuit open string {quoted(body)} if !{{ nbsrv gt 0 }}"
+                f"{ceil(open_ms * max(1, numbers.closes - 1) / 1000)} hdr X-Circuit open string {quoted(body)} if !{{ nbsrv gt 0 }}"
             )
     lines += [
         f"    default-server inter 2s fastinter {open_ms}ms downinter {open_ms}ms fall 1 rise {numbers.closes} "
@@ -141,6 +142,11 @@ def _listener(each: Breaker, numbers: Numbers, limit_s: float) -> str:
     if each.fallback:
         lines.append(f"    server fallback {each.fallback} backup resolvers engine init-addr last,libc,none")
     return "\n".join(lines) + "\n"
+
+
+def usual_body(service: str) -> str:
+    """What is answered in place of a service where nothing else is said."""
+    return f'{{"status": "unavailable", "reason": "the circuit to {service} is open"}}'
 
 
 def quoted(text: str) -> str:

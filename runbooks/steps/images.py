@@ -123,6 +123,11 @@ def added(service: Service) -> str:
     return next((str(each).partition("=")[2] for each in labels or () if str(each).startswith(f"{ADDED}=")), "")
 
 
+CONTENT = "compose-runbook.content"
+"""The label of a service that a step added with a file of its own; its value tells the file's content. Compose makes a
+container anew for what stands in the Compose files alone, and one that mounts a single file keeps the old one."""
+
+
 STANDS_FOR = "compose-runbook.stands-for"
 """The label of a front that a step added; its value is the service whose clients it has."""
 
