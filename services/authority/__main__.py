@@ -1,0 +1,107 @@
+"""Runs the authority: `python3 -m services.authority`. What it needs is in the environment (settings.py) and in two folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from services.authority import asking, settings
+from services.authority.certificates import CURRENT, Authority, Failed
+from services.authority.settings import Settings
+
+PORT = 8080
+SELF = "mesh-authority"
+"""Its own identity, with which it tries the mesh."""
+AGAIN_S = 5.0
+"""Seconds until it tries again what could not be made."""
+
+
+class Keeper:
+    """Makes certificates for all members, again and again. `failed`: members whose last one could not be made."""
+
+    def __init__(self, found: Settings, authority: Authority) -> None:
+        self.settings, self.authority = found, authority
+        self.failed: dict[str, str] = {}
+        self.renewed_at = 0.0
+
+    def renew(self) -> None:
+        """One certificate for each member, and one for itself."""
+        for member in (*self.settings.members, SELF):
+            try:
+                self.authority.issue(member, self.settings.days)
+                self.failed.pop(member, None)
+            except (Failed, OSError) as error:
+                self.failed[member] = str(error)
+                print(f"mesh-authority: {member}: {error}", file=sys.stderr, flush=True)
+        self.renewed_at = time.time()
+
+    def run(self, ended: threading.Event) -> None:
+        while not ended.wait(AGAIN_S if self.failed else self.settings.renew_s):
+            self.renew()
+
+    def document(self) -> dict[str, Any]:
+        """Whether each meshed service can be reached by mutual TLS, and in no other way."""
+        own, domain = self.authority.certificates / SELF / CURRENT, self.settings.domain
+        tries = [(name, each) for name, found in self.settings.asks.items() for each in found]
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            found = pool.map(lambda one: asking.tried(one[1], one[0], own, domain), tries)
+            services = [{"service": name, **said} for (name, _), said in zip(tries, found, strict=True)]
+        return {"services": services, "failed": self.failed, "renewed_at": self.renewed_at}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """`/live`: every member has its certificate. `/mesh`: what is in force, tried now."""
+
+    keeper: Keeper
+
+    def do_GET(self) -> None:
+        if self.path not in ("/live", "/mesh"):
+            self._answer(404, {"reason": "there is /live and /mesh"})
+        elif self.path == "/live":
+            self._answer(503 if self.keeper.failed else 200, {"failed": self.keeper.failed})
+        else:
+            self._answer(200, self.keeper.document())
+
+    def _answer(self, status: int, document: Any) -> None:
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Content-Length", str(len(data)))):  # fmt: skip
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a health check every few seconds is no news."""
+
+
+def main() -> int:
+    try:
+        found = settings.read(os.environ)
+        authority = Authority(Path(os.environ.get("AUTHORITY", "/authority")), Path(os.environ.get("CERTIFICATES", "/certificates")), found.domain)  # fmt: skip
+        authority.prepare()
+        keeper = Keeper(found, authority)
+        keeper.renew()
+    except (settings.Wrong, Failed, OSError) as error:
+        print(f"mesh-authority: {error}", file=sys.stderr)
+        return 1
+    ended = threading.Event()
+    # Only its own container asks it: keys are near.
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", PORT))), type("Bound", (Handler,), {"keeper": keeper}))  # fmt: skip
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"mesh-authority: {len(found.members)} members of {found.domain}", flush=True)
+    keeper.run(ended)
+    server.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

