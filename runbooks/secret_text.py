@@ -33,12 +33,15 @@ _COUNT = re.compile(r"[0-9]{1,7}(?:\.[0-9]+)?(?:ms|s|m|h|[kKmMgG][bB]?)?\Z")
 
 def given(text: str) -> Iterator[tuple[str, str]]:
     """Names and values of which the name says that the value is secret."""
-    for line in text.split("\n"):
+    done = 0
+    for found in NAMES.finditer(text):
+        if found.start() < done:
+            continue
         # The whole pattern is slow, and no match reaches beyond its line.
-        if NAMES.search(line):
-            for match in _GIVEN.finditer(line):
-                if not _COUNT.match(match["value"]):
-                    yield match["name"], match["value"]
+        begin, done = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.start()) + 1 or len(text) + 1
+        for match in _GIVEN.finditer(text[begin : done - 1]):
+            if not _COUNT.match(match["value"]):
+                yield match["name"], match["value"]
 
 
 def bare(text: str) -> Iterator[str]:

@@ -66,6 +66,10 @@ def _changes(old: list[str], new: list[str]) -> Iterator[_Block]:
             i, j = i + 1, j + 1
             continue
         to_i, to_j = _meet(old, new, i, j)
+        if i == to_i or j == to_j:
+            yield i, to_i, j, to_j
+            i, j = to_i, to_j
+            continue
         for tag, a, b, c, d in difflib.SequenceMatcher(None, old[i:to_i], new[j:to_j], autojunk=False).get_opcodes():
             if tag != "equal":
                 yield i + a, i + b, j + c, j + d

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from runbooks.compose.model import Service, Stack
 from runbooks.model import Facts, Image
@@ -38,6 +39,7 @@ _PARTS = re.compile(r"&&|\|\||[;|&\n]")
 _KEYWORDS = re.compile(r"(?:(?:until|while|do|if|then|else|exec|!)\s+|\w+=\S*\s+)*")
 
 
+@lru_cache(4096)
 def repository(image: str | None) -> str:
     """The last part of an image's repository name: `postgres` for `mirror.example/library/postgres:17@sha256:...`."""
     if not image:
