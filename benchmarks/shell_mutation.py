@@ -30,7 +30,19 @@ T = TypeVar("T")
 SHELL = "rollback/host.sh"
 QUICK = tuple(
     f"tests/rollback/test_{name}.py"
-    for name in ("effects", "failures", "program", "commit", "refusals", "records", "together")
+    for name in (
+        "effects",
+        "failures",
+        "program",
+        "commit",
+        "refusals",
+        "records",
+        "together",
+        "repair",
+        "swapped",
+        "owners",
+        "commands",
+    )
 )
 SLOW = ("tests/rollback/test_faults.py", "tests/rollback/test_races.py")
 ONE_SHELL = "not bash and not busybox"
