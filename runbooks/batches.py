@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import TypeVar
 
@@ -45,3 +45,18 @@ def split(hosts: Sequence[T], serial: Sequence[str], most: int | None = None) ->
     return tuple(
         batch[at : at + (most or len(batch))] for batch in batches for at in range(0, len(batch), most or len(batch))
     )
+
+
+def check_abreast(order: Iterable[Sequence[str]], parts: Iterable[tuple[str, str]]) -> None:
+    """Refuses batches that part hosts which must begin together: (host, what they make together). Raises InputError."""
+    number = {host: batch for batch, hosts in enumerate(order) for host in hosts}
+    found: dict[str, list[str]] = {}
+    for host, what in parts:
+        if host in number:
+            found.setdefault(what, []).append(host)
+    for what, hosts in found.items():
+        if len({number[host] for host in hosts}) > 1:
+            raise InputError(
+                f"{', '.join(hosts)} must begin together ({what}), and are in different batches",
+                key="--serial", mend="put them into one, such as --serial 100%",
+            )  # fmt: skip

@@ -175,3 +175,5 @@ class Change:
     images: tuple[NeededImage, ...] = ()
     modes: Mapping[str, int] = field(default_factory=dict)
     """Permission bits of files that must not stay, or be made, as readable as they would be otherwise."""
+    abreast: str = ""
+    """What hosts with the same words here begin together or not at all: they are changed in one batch."""

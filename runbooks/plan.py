@@ -165,6 +165,7 @@ def _step(step: PhaseStep, change: Change, first: Stack) -> StepPlan:
     return StepPlan(
         step=step.name, kind=step.kind, risk=step.risk, altered=altered, kept=change.kept, refused=change.refused,
         notes=change.notes, probes=change.probes, before_undo=change.before_undo, images=change.images,
+        abreast=change.abreast,
     )  # fmt: skip
 
 

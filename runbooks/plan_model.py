@@ -62,6 +62,7 @@ class StepPlan:
     probes: tuple[Probe, ...] = ()
     before_undo: tuple[Question, ...] = ()
     images: tuple[NeededImage, ...] = ()
+    abreast: str = ""
 
 
 @dataclass(frozen=True)

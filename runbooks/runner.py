@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from inventory.errors import Locked
 from runbooks import batches, events, hooks
 from runbooks.hostrun import HostRun, heartbeat
+from runbooks.plan_model import Plan
 from runbooks.run_model import FAILED, GOES_ON, INTERRUPTED, REFUSED, End, Run
 from runbooks.staging import on_each, settings_of, stage_count, survivors, tell_failed, work_on_stage
 
@@ -21,12 +22,14 @@ Work = Callable[[Run, Sequence[HostRun], int], End]
 def migrate(run: Run, work: Work | None = None) -> int:
     """Carries out the run's plan and returns the exit code of the command line (DESIGN, "The command line").
 
-    `work` does a batch where not this process does. Raises InputError for gate settings of the inventory that do not fit a stage, before anything is written.
+    `work` does a batch where not this process does. Raises InputError for gate settings of the inventory that do not fit a stage, and for batches that part hosts which
+    begin together, before anything is written.
     """
     for stage in (stage for host in run.plan.hosts for stage in host.stages):
         settings_of(run, stage)
     names_ = [host.host for host in run.plan.hosts if host.host in run.hosts]
     order = batches.split(names_, run.options.serial, run.options.forks)
+    batches.check_abreast(order, _abreast(run.plan))
     run.emit(events.RunStarted(
         run=run.id, kind="migrate", environment=run.plan.environment, who=run.who, batches=order, phase=run.plan.phase,
         steps=run.plan.steps, fingerprint=run.plan.fingerprint, promotion_key=run.plan.promotion_key,
@@ -47,6 +50,18 @@ def migrate(run: Run, work: Work | None = None) -> int:
             name, "failed" if name in run.errors else "skipped" if end.code or run.stop.is_set() else "unchanged"
         )
     return finish(run, end)
+
+
+def _abreast(plan: Plan) -> list[tuple[str, str]]:
+    """(host, what it begins together with others) of each step that changes anything."""
+    return [
+        (host.host, step.abreast)
+        for host in plan.hosts
+        for stage in host.stages
+        if stage.files
+        for step in stage.steps
+        if step.abreast
+    ]
 
 
 def no_further(run: Run, batch: Sequence[str]) -> End:

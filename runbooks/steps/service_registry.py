@@ -12,9 +12,10 @@ from runbooks import shipped
 from runbooks.compose import splice, units
 from runbooks.compose.model import AddResource, AddService, Operation, Stack
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
-from runbooks.steps import bounds, dependencies, health_aggregator, images
+from runbooks.steps import bounds, dependencies, health_aggregator, images, registry_cluster
 from runbooks.steps.common import health_probes, refusals
 from runbooks.steps.health_checks import quick_starts
+from runbooks.steps.registry_cluster import Member
 
 NAME = "service_registry"
 SETTINGS: Mapping[str, tuple[type, Any, str]] = {
@@ -23,13 +24,15 @@ SETTINGS: Mapping[str, tuple[type, Any, str]] = {
     "registry_registrar": (str, "service-registrar", "what the registrar is called"),
     "registry_image": (str, "quay.io/coreos/etcd:v3.5.17", "etcd's image"),
     "registry_registrar_image": (str, "", "an image of yours that holds the registrar; else it is built on the host"),
-    "registry_instance": (str, "", "what tells this stack's entries from another's; else the project's name"),
+    "registry_instance": (str, "", "what tells this stack's entries from another's; else the member's or the project's name"),
     "registry_lease": (str, "15s", "how long an entry lives that is not renewed"),
+    **registry_cluster.SETTINGS,
 }  # fmt: skip
 PORT = 2379
 DATA = "/registry-data"
 REGISTRAR = "compose-runbook.registrar"
 """The label of the registrar, by which `discovery.*` find it."""
+CLUSTER = "service-registry"
 USER = "65532:65532"
 """Nobody of the image or the host: the number that distroless images use for `nonroot`."""
 LIVE = "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/live', timeout=4)"
@@ -47,7 +50,7 @@ def problem(name: str, value: Any) -> tuple[str, str] | None:
     for service, given in value.items() if name == "registry_services" else ():
         if given != "skip" and not (isinstance(given, str) and _PLACE.fullmatch(given) and 1 <= int(given.rpartition(":")[2]) <= 65535):  # fmt: skip
             return f"{service}: {given!r} is no place", "write HOST:PORT, or skip"
-    return None
+    return registry_cluster.problem(name, value)
 
 
 def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
@@ -71,6 +74,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     for name in settings["registry_services"]:
         if name not in stack.services:
             raise InputError(f"there is no service {name}", key="registry_services", mend=bounds.near(str(name), tuple(stack.services)))  # fmt: skip
+    member = registry_cluster.member(settings)
     kept: list[Kept] = []
     places = places_of(stack, aggregator, facts, settings, kept)
     if not places:
@@ -85,7 +89,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     image = settings["registry_registrar_image"] or shipped.image("service-registrar", context)
     operations: list[Operation] = [
         AddResource("volumes", volume(settings), {}, "what the registry knows outlives its container"),
-        AddService(registry, etcd(stack, aggregator, settings, facts), "one place that knows where services are"),
+        AddService(registry, etcd(stack, aggregator, member, settings, facts), "one place that knows where services are"),
         AddService(registrar, definition(stack, aggregator, image, places, settings, facts), "registers who is well, on a lease"),
     ]  # fmt: skip
     applied = splice.apply(stack, operations)
@@ -95,12 +99,13 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     return Change(
         step=NAME, risk="high", stack=applied.stack, edits=applied.edits, operations=tuple(operations),
         altered=altered(applied.stack, places, image, settings), kept=tuple(kept),
-        notes=(f"nothing asks the registry yet: ./inv discovery.list shows it, and http://{registry}:{PORT} (etcd's v3 API) is in the stack's own networks only",),
+        notes=(f"nothing asks the registry yet: ./inv discovery.list shows it, and http://{registry}:{PORT} (etcd's v3 API) is in the stack's own networks only", *(registry_cluster.notes(member) if member else ())),
         probes=(*health_probes(applied.stack, (registry, registrar)), Probe("registry", f"registry:{registrar}", registrar, {}, 10.0)),
         images=(
             NeededImage(registry, settings["registry_image"], argv=("etcd", "--version")),
             NeededImage(registrar, image, {} if settings["registry_registrar_image"] else context),
         ),
+        abreast=f"the registry of {', '.join(member.others)}" if member else "",
     )  # fmt: skip
 
 
@@ -133,26 +138,34 @@ def volume(settings: Mapping[str, Any]) -> str:
     return f"{settings['registry_name']}-data"
 
 
-def etcd(stack: Stack, aggregator: str, settings: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
-    """The registry: one etcd, for the stack's own networks."""
+def etcd(stack: Stack, aggregator: str, member: Member | None, settings: Mapping[str, Any], facts: Facts) -> dict[str, Any]:  # fmt: skip
+    """The registry: an etcd for the stack's own networks, alone or as a member of a cluster."""
     check = ["CMD", "etcdctl", f"--endpoints=http://127.0.0.1:{PORT}", "endpoint", "health"]
     return {
         "image": settings["registry_image"],
         **_bounded(stack, aggregator),
-        "command": etcd_words(f"http://{settings['registry_name']}:{PORT}"),
+        "command": etcd_words(f"http://{settings['registry_name']}:{PORT}", member=member),
+        **(member.parts() if member else {}),
         "environment": {"ETCDCTL_API": "3"},
-        "volumes": [f"{volume(settings)}:{DATA}"],
+        "volumes": [f"{volume(settings)}:{DATA}", *(member.volumes() if member else ())],
         "healthcheck": _check(check, facts),
         "deploy": {"resources": {"limits": {"cpus": "0.5", "memory": "512M"}}},
         "labels": {images.ADDED: NAME},
     }
 
 
-def etcd_words(own: str, listen: str = f"http://0.0.0.0:{PORT}", peers: str = "http://127.0.0.1:2380", data: str = DATA) -> list[str]:  # fmt: skip
-    """How etcd is started: `own` is where clients find it. A registry is small, and remembers an hour of changes."""
+def etcd_words(
+    own: str, listen: str = f"http://0.0.0.0:{PORT}", peers: str = "", data: str = DATA, member: Member | None = None
+) -> list[str]:
+    """How etcd is started: `own` is where clients find it, `peers` where it listens for other members.
+
+    A registry is small, and remembers an hour of changes.
+    """
+    peers = peers or (member.listen if member else "http://127.0.0.1:2380")
+    alone = ["--name=registry", f"--initial-advertise-peer-urls={peers}", f"--initial-cluster=registry={peers}"]
     return [
-        "etcd", "--name=registry", f"--data-dir={data}", f"--listen-client-urls={listen}", f"--advertise-client-urls={own}",
-        f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}", f"--initial-cluster=registry={peers}",
+        "etcd", *(member.words(CLUSTER) if member else alone), f"--data-dir={data}",
+        f"--listen-client-urls={listen}", f"--advertise-client-urls={own}", f"--listen-peer-urls={peers}",
         "--auto-compaction-mode=periodic", "--auto-compaction-retention=1h", "--quota-backend-bytes=268435456",
     ]  # fmt: skip
 
@@ -168,7 +181,7 @@ def definition(
         "environment": {
             "REGISTRY_URL": f"http://{settings['registry_name']}:{PORT}",
             "HEALTH_URL": f"http://{aggregator}:{health_aggregator.PORT}/health",
-            "INSTANCE": settings["registry_instance"] or stack.spec.name,
+            "INSTANCE": settings["registry_instance"] or settings["registry_member"] or stack.spec.name,
             "LEASE_S": f"{units.seconds(settings['registry_lease']) or 15:.0f}",
             **{f"PLACE_{name}": place for name, place in places.items()},
         },

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.errors import InputError
-from runbooks.batches import DEFAULT, sizes, split
+from runbooks.batches import DEFAULT, check_abreast, sizes, split
 from runbooks.screen_run import some
 
 
@@ -44,3 +44,14 @@ def test_a_batch_that_is_larger_than_may_be_connected_is_several() -> None:
 def test_a_fleet_is_told_in_one_line_that_can_be_read() -> None:
     assert some(("web-1", "web-2")) == "web-1, web-2"
     assert some([f"web-{number}" for number in range(990)]) == "web-0, web-1, web-2 ... web-989 (990 hosts)"
+
+
+def test_hosts_that_begin_together_are_in_one_batch_or_refused() -> None:
+    parts = [("a", "one registry"), ("b", "one registry"), ("c", "another")]
+    check_abreast([("a", "b"), ("c",)], parts)
+    check_abreast([("a",), ("c",)], parts)  # the other is not part of this run
+    with pytest.raises(InputError) as caught:
+        check_abreast([("a",), ("b", "c")], parts)
+    assert str(caught.value) == (
+        "--serial: a, b must begin together (one registry), and are in different batches (put them into one, such as --serial 100%)"
+    )

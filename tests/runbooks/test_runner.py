@@ -91,6 +91,22 @@ def test_the_inventory_may_say_that_the_whole_run_is_undone(bench):
     assert len(bench.of(events.StepUndone)) == 2
 
 
+def test_hosts_that_begin_together_are_not_parted_and_nothing_is_written_before_that_is_clear(bench):
+    folders = [bench.host("web-1"), bench.host("web-2")]
+    before = [content(folder) for folder in folders]
+    plan = bench.plan("\n# one")
+
+    def abreast(host):
+        stage = host.stages[0]
+        return replace(host, stages=(replace(stage, steps=(replace(stage.steps[0], abreast="one registry"),)),))
+
+    plan = replace(plan, hosts=tuple(map(abreast, plan.hosts)))
+    with pytest.raises(InputError, match=r"web-1, web-2 must begin together \(one registry\)"):
+        bench.migrate(plan, serial=("1", "100%"))
+    assert [content(folder) for folder in folders] == before
+    assert bench.migrate(plan, serial=("100%",)) == 0
+
+
 def test_the_inventory_may_say_that_a_failing_gate_pauses(bench):
     folder = bench.host()
     assert bench.migrate(bench.plan("\n# web is unhealthy"), gate={"on_failure": "pause"}) == run_model.PAUSED == 7

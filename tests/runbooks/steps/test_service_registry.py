@@ -131,6 +131,17 @@ def test_a_name_that_is_taken_is_refused_with_the_mend() -> None:
         ({"registry_instance": "a/b"}, "is no name of an instance"),
         ({"registry_lease": "1s"}, "'1s' is no lease (write 15s, from 3s to 1h)"),
         ({"registry_lease": "for ever"}, "is no lease"),
+        ({"registry_cluster": {"a": "10.0.0.1", "b": "10.0.0.2"}}, "has 2 members (name three, or five"),
+        (
+            {"registry_cluster": {"a": "10.0.0.1", "b": "10.0.0.2", "c": "host"}},
+            "c: 'host' is no address (write the IP address",
+        ),
+        (
+            {"registry_cluster": {"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.2:2380"}},
+            "two members have one address",
+        ),
+        ({"registry_cluster": {"a": "10.0.0.1", "b b": "10.0.0.2", "c": "10.0.0.3"}}, "'b b' is no name of a member"),
+        ({"registry_peer_tls": "tls"}, "'tls' is no folder (write an absolute path"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line_with_the_mend(given: dict[str, Any], line: str) -> None:
@@ -144,6 +155,53 @@ def test_a_wrong_setting_is_refused_in_one_line_with_the_mend(given: dict[str, A
 def test_a_service_that_is_not_there_says_which_is_near() -> None:
     with pytest.raises(InputError, match=r"registry_services: there is no service dbb \(did you mean db\?\)"):
         planned(stack(), registry_services={"dbb": "skip"})
+
+
+CLUSTER = {"east": "10.0.0.1", "north": "10.0.0.2", "west": "10.0.0.3:12380"}
+
+
+def test_a_member_of_a_cluster_publishes_nothing_but_where_the_others_find_it() -> None:
+    made = planned(stack(), registry_cluster=CLUSTER, registry_member="west", registry_peer_tls="/etc/registry-tls")
+    etcd, registrar = (made.stack.services[each].value for each in ("service-registry", "service-registrar"))
+    assert etcd["ports"] == ["10.0.0.3:12380:2380"]
+    assert "/etc/registry-tls:/registry-tls:ro" in etcd["volumes"]
+    assert "--peer-client-cert-auth" in etcd["command"]
+    assert (
+        "--initial-cluster=east=https://10.0.0.1:2380,north=https://10.0.0.2:2380,west=https://10.0.0.3:12380"
+        in etcd["command"]
+    )
+    assert registrar["environment"]["INSTANCE"] == "west"
+    assert registrar["environment"]["REGISTRY_URL"] == "http://service-registry:2379"
+    assert any("their hosts are changed in one batch (--serial 100%)" in note for note in made.notes)
+    assert made.abreast == "the registry of east, north, west"
+    nothing_but_the_resource(stack(), made)
+    assert planned(made.stack, registry_cluster=CLUSTER, registry_member="west").edits == ()
+
+
+def test_members_without_certificates_stay_in_a_private_network() -> None:
+    made = planned(stack(), registry_cluster=CLUSTER | {"north": "[fd00::2]"}, registry_member="north")
+    etcd = made.stack.services["service-registry"].value
+    assert etcd["ports"] == ["[fd00::2]:2380:2380"]
+    assert not any("tls" in word for word in etcd["command"])
+    with pytest.raises(InputError, match=r"registry_cluster: west: 8\.8\.8\.8 is a public address"):
+        planned(stack(), registry_cluster=CLUSTER | {"west": "8.8.8.8"}, registry_member="west")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"registry_cluster": CLUSTER}, "registry_member: which member this host is, is not said"),
+        (
+            {"registry_cluster": CLUSTER, "registry_member": "wst"},
+            "is no member of registry_cluster (did you mean west?)",
+        ),
+        ({"registry_member": "west"}, "registry_member: there is no registry_cluster"),
+    ],
+)
+def test_a_host_whose_part_is_not_said_is_refused(given: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        planned(stack(), **given)
+    assert line in str(caught.value)
 
 
 def check(before: Stack) -> None:
