@@ -8,7 +8,7 @@ from threading import Event
 from checks.evidence import RunRecord, Store
 from inventory import receivers
 from inventory.errors import InputError, RunbookError
-from runbooks import events, interrupt, session, undo
+from runbooks import events, interrupt, lost, session, undo
 from runbooks.commands import options
 from runbooks.commands.codes import exit_code
 from runbooks.notifier import telling
@@ -36,13 +36,15 @@ def rollback(out: Output, environment: str = "", *, folder: Path | None = None, 
                 raise InputError("there is no run to undo", mend="name the environment: --env staging")
             environment, chosen = last.environment, None if to else last.id
         with session.opened(environment, folder, limit, out.mask, forks=options.forks(forks)) as opened:
+            newest = chosen or next(
+                (each.id for each in store.runs(environment=environment) if each.kind == "migrate"), ""
+            )
             if from_controller:
-                what = chosen or next(
-                    (each.id for each in store.runs(environment=environment) if each.kind == "migrate"), ""
-                )
-                plans = undo.survey_vault(opened, what)
+                what, plans = newest, undo.survey_vault(opened, newest)
             else:
                 what, plans = undo.survey(opened, run=chosen, to=to, later=later)
+                if not to:
+                    lost.drop(opened, store, what or newest, [plan.host for plan in plans])
             for name, error in opened.errors.items():
                 error.host = error.host or name
                 out.error(error)
