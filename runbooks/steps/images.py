@@ -35,6 +35,7 @@ _IDLE = frozenset(
     ("sleep", "tail", "true", "echo", "printf", "exit", "wait", "set", "export", "cd", "until", "while", "do", "done",
      "if", "then", "else", "fi", "for", "trap", "[", "test", ":", "sh", "bash", "/bin/sh", "/bin/bash", "exec", "!", "")
 )  # fmt: skip
+_SHELLS = ("sh", "bash", "ash")
 _PARTS = re.compile(r"&&|\|\||[;|&\n]")
 _KEYWORDS = re.compile(r"(?:(?:until|while|do|if|then|else|exec|!)\s+|\w+=\S*\s+)*")
 
@@ -61,18 +62,25 @@ def serves(service: Service) -> bool:
     words = [*entry, *(service.command or ())]
     if not words:
         return True
-    shell = words[0].rsplit("/", 1)[-1] in ("sh", "bash", "ash") and len(words) > 1
+    shell = words[0].rsplit("/", 1)[-1] in _SHELLS and len(words) > 1
     options = [word for word in words[1:] if word.startswith("-") and not word.startswith("--")]
     if not shell:
         programs = {words[0]}
     elif any("c" in word for word in options):
         text = " ".join(word for word in words[1:] if word not in options)
-        programs = {(_KEYWORDS.sub("", part.strip(), count=1).split() or [""])[0] for part in _PARTS.split(text)}
+        programs = {_program(_KEYWORDS.sub("", part.strip(), count=1).split()) for part in _PARTS.split(text)}
     else:
         return True
     names = {program.strip("\"'()").rsplit("/", 1)[-1].removesuffix(".sh") for program in programs}
     clients = {client.removesuffix(".sh") for client in CLIENTS}
     return not (names <= clients | _IDLE and names - {"exit", ""})
+
+
+def _program(words: list[str]) -> str:
+    """What a part of a shell's text runs: of `bash /start.sh` the script, which is not the shell's but the image's own."""
+    if len(words) > 1 and words[0].rsplit("/", 1)[-1] in _SHELLS and not words[1].startswith("-"):
+        return words[1]
+    return words[0] if words else ""
 
 
 def is_telemetry(service: Service) -> bool:

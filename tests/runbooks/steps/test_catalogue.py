@@ -207,6 +207,7 @@ SERVING = {
     "a server in a shell": 'sh -c "exec postgres -c fsync=off"',
     "a server and a client in a shell": "sh -c 'postgres & sleep 2; psql -c x; wait'",
     "a script": "bash /start.sh",
+    "a script of the image in a shell": "bash -c 'bash /tmp/start_db.sh'",
     "a server behind a wait": "sh -c 'until nc -z other 1; do sleep 1; done; exec postgres'",
 }
 
