@@ -30,6 +30,7 @@ KINDS = (
     "pool_tuning",
     "redis_sentinel",
     "resource_profiles",
+    "service_mesh",
     "service_registry",
     "shared_cache",
     "startup_order",

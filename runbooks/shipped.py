@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = ("aggregator", "cache", "registrar")
+PROGRAMS = ("aggregator", "authority", "cache", "registrar")
 """The programs that there are, each a folder below `services/`."""
 
 

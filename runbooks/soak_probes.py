@@ -8,7 +8,7 @@ from dataclasses import replace
 from checks.model import Probe
 from inventory.secrets import Mask
 from runbooks.commands.looking import all_probes
-from runbooks.steps import images, service_registry, shared_cache
+from runbooks.steps import images, service_mesh, service_registry, shared_cache
 from runbooks.survey import Survey
 
 MEASURE_S = 10.0
@@ -36,6 +36,9 @@ def probes_of(found: Survey, mask: Mask) -> tuple[tuple[Probe, ...], tuple[str, 
     registrar = service_registry.standing(stack)
     if registrar in {probe.service for probe in probes}:
         probes.append(Probe("registry", f"registry:{registrar}", registrar, timeout_s=MEASURE_S))
+    authority = service_mesh.standing(stack)
+    if authority in {probe.service for probe in probes}:
+        probes.append(service_mesh.probe(authority, stack))
     secret = [each for each in probes if mask.hides(json.dumps(dict(each.settings), default=str))]
     notes = tuple(f"{each.name} is not asked: its words hold a secret, which is not stored" for each in secret)
     return tuple(each for each in probes if each not in secret), notes

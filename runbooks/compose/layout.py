@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, Seq
 from runbooks.compose import scalars
 from runbooks.compose.nodes import Document, content_end, content_start, end, entries, entry_end, item_range, start
 
-Value: TypeAlias = "str | int | bool | Raw | Sequence[str] | Mapping[str, Value]"
+Value: TypeAlias = "str | int | bool | Raw | Sequence[str] | Sequence[Mapping[str, Value]] | Mapping[str, Value]"
 
 
 _QUOTE = '"'
@@ -94,7 +94,8 @@ def flow(value: Value, quote: str | None, pad: str = "") -> str:
         return scalars.write(value, style=quote, flow=True)
     if isinstance(value, Mapping):
         return "{" + pad + ", ".join(pair(name, child, quote) for name, child in value.items()) + pad + "}"
-    return "[" + ", ".join(scalars.write(word, style='"') for word in value) + "]"
+    words = (scalars.write(word, style='"') if isinstance(word, str) else flow(word, quote) for word in value)
+    return "[" + ", ".join(words) + "]"
 
 
 def pair(name: str, value: Value, quote: str | None, pad: str = "") -> str:

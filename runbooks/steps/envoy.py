@@ -50,10 +50,22 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Pass:
+    """What a meshed service needs outside the mesh: its names, its port, and the name that leads there from its sidecar.
+
+    That is another one, as the sidecar itself has all of `names` where its service looks for them.
+    """
+
+    names: tuple[str, ...]
+    port: int
+    where: str
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """One sidecar. `address`: its own on the network that it shares with its service alone.
 
-    `callers`: whose certificates it accepts. `passes`: (host, port) of what the service needs outside the mesh.
+    `callers`: whose certificates it accepts.
     """
 
     service: str
@@ -62,7 +74,7 @@ class Sidecar:
     ports: tuple[Port, ...] = ()
     callers: tuple[str, ...] = ()
     calls: tuple[Target, ...] = ()
-    passes: tuple[tuple[str, int], ...] = ()
+    passes: tuple[Pass, ...] = ()
 
 
 def identity(domain: str, service: str) -> str:
@@ -101,10 +113,10 @@ def configuration(sidecar: Sidecar) -> str:
         by_port.setdefault(target.port.number, []).append(target)
         clusters.append(_towards(sidecar, target))
     listeners += [_outbound(sidecar, number, found) for number, found in by_port.items()]
-    for host, number in sidecar.passes:
-        name = f"pass_{host}_{number}"
-        listeners.append(_listener(name, sidecar.address, number, [{"filters": [_proxy(name)]}]))
-        clusters.append(_cluster(name, host, number))
+    for each in sidecar.passes:
+        name = f"pass_{each.names[0]}_{each.port}"
+        listeners.append(_listener(name, sidecar.address, each.port, [{"filters": [_proxy(name)]}]))
+        clusters.append(_cluster(name, each.where, each.port))
     listeners.append(_metrics())
     clusters.append({"name": "admin", "type": "STATIC", "connect_timeout": "1s", **_endpoint("admin", "127.0.0.1", ADMIN)})  # fmt: skip
     return written({

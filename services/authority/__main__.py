@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from services.authority import asking, settings
 from services.authority.certificates import CURRENT, Authority, Failed
@@ -47,28 +50,30 @@ class Keeper:
         while not ended.wait(AGAIN_S if self.failed else self.settings.renew_s):
             self.renew()
 
-    def document(self) -> dict[str, Any]:
-        """Whether each meshed service can be reached by mutual TLS, and in no other way."""
+    def document(self, more: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, Any]:
+        """Whether each meshed service can be reached by mutual TLS, and in no other way. `more`: addresses of services."""
         own, domain = self.authority.certificates / SELF / CURRENT, self.settings.domain
         tries = [(name, each) for name, found in self.settings.asks.items() for each in found]
         with ThreadPoolExecutor(max_workers=16) as pool:
-            found = pool.map(lambda one: asking.tried(one[1], one[0], own, domain), tries)
+            found = pool.map(lambda one: asking.tried(one[1], one[0], own, domain, more.get(one[0], ())), tries)
             services = [{"service": name, **said} for (name, _), said in zip(tries, found, strict=True)]
         return {"services": services, "failed": self.failed, "renewed_at": self.renewed_at}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`/live`: every member has its certificate. `/mesh`: what is in force, tried now."""
+    """`/live`: every member has its certificate. `/mesh?at=SERVICE=ADDRESS:PORT&...`: what is in force, tried now."""
 
     keeper: Keeper
 
     def do_GET(self) -> None:
-        if self.path not in ("/live", "/mesh"):
+        asked = urlsplit(self.path)
+        if asked.path not in ("/live", "/mesh"):
             self._answer(404, {"reason": "there is /live and /mesh"})
-        elif self.path == "/live":
+        elif asked.path == "/live":
             self._answer(503 if self.keeper.failed else 200, {"failed": self.keeper.failed})
         else:
-            self._answer(200, self.keeper.document())
+            more = places(parse_qs(asked.query).get("at", ()))
+            self._answer(*((400, {"reason": "at is SERVICE=ADDRESS:PORT"}) if more is None else (200, self.keeper.document(more))))  # fmt: skip
 
     def _answer(self, status: int, document: Any) -> None:
         data = json.dumps(document).encode()
@@ -80,6 +85,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a health check every few seconds is no news."""
+
+
+def places(given: Sequence[str]) -> dict[str, list[tuple[str, int]]] | None:
+    """service -> addresses of it; None where one is none."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for each in given:
+        match = re.fullmatch(r"([A-Za-z0-9_.-]+)=([0-9.]+):(\d{1,5})", each)
+        if not match or int(match[3]) > 65535:
+            return None
+        found.setdefault(match[1], []).append((match[2], int(match[3])))
+    return found
 
 
 def main() -> int:

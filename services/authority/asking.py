@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ _TLS_RECORD = (0x15, 0x16)
 """The first bytes of a TLS alert or handshake: what somebody answers who speaks nothing else."""
 
 
-def tried(each: Asked, member: str, own: Path, domain: str) -> dict[str, Any]:
-    """What became of each try. `own`: the folder with the certificate that this program shows."""
+def tried(each: Asked, member: str, own: Path, domain: str, more: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """What became of each try. `own`: the folder with the certificate that this program shows; `more`: the service's addresses."""
     mutual, expires_s = _mutual(each.sidecar, member, own, domain)
-    return {"plain": _plain(each.sidecar), "direct": _direct(each.direct), "mutual": mutual, "expires_s": expires_s}
+    reached = any(map(_reached, (each.direct, *more)))
+    return {"plain": _plain(each.sidecar), "direct": "reachable" if reached else "unreachable", "mutual": mutual, "expires_s": expires_s}  # fmt: skip
 
 
 def _plain(place: tuple[str, int]) -> str:
@@ -38,13 +40,13 @@ def _plain(place: tuple[str, int]) -> str:
     return "refused" if not said or said[0] in _TLS_RECORD else "accepted"
 
 
-def _direct(place: tuple[str, int]) -> str:
-    """unreachable: no way leads to the service but through its sidecar."""
+def _reached(place: tuple[str, int]) -> bool:
+    """Whether a way leads to the service itself. Nothing comes back over a border of networks, so the time is short."""
     try:
         with socket.create_connection(place, LIMIT_S):
-            return "reachable"
+            return True
     except OSError:
-        return "unreachable"
+        return False
 
 
 def _mutual(place: tuple[str, int], member: str, own: Path, domain: str) -> tuple[str, float]:

@@ -345,3 +345,56 @@ def listed(db, web, **more):
 )
 def test_a_registry_is_held_against_what_the_aggregator_says(output, found):
     assert judged("registry", output) == found
+
+
+def in_force(**more):
+    """What a mesh's authority answers of one service."""
+    each = {
+        "service": "api",
+        "plain": "refused",
+        "direct": "unreachable",
+        "mutual": "accepted",
+        "expires_s": 600,
+        **more,
+    }
+    return json.dumps({"services": [each], "failed": {}})
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        (in_force(), (True, 600.0, "")),
+        (in_force(plain="accepted"), (False, 600.0, "api: plain text at its sidecar: accepted")),
+        (in_force(plain="away: X"), (False, 600.0, "api: plain text at its sidecar: away: X")),
+        (in_force(direct="reachable"), (False, 600.0, "api is reachable past its sidecar")),
+        (in_force(mutual="refused: X"), (False, None, "api: mutual TLS: refused: X")),
+        (in_force(expires_s=0), (False, 0.0, "api: its certificate has ended")),
+        (in_force().replace('"failed": {}', '"failed": {"web": "why"}'), (False, 600.0, "no certificate for web: why")),
+        ('{"services": []}', (None, None, "this is no answer of the mesh's authority")),
+        ("<html>", (None, None, "this is no answer of the mesh's authority")),
+        ('{"failed": 1, "services": 2}', (None, None, "this is no answer of the mesh's authority")),
+    ],
+)
+def test_a_mesh_is_well_when_all_that_should_be_refused_is(output, found):
+    assert judged("mesh", output) == found
+
+
+ENGINE = """#!/bin/sh
+case $1 in
+    inspect) [ "$4" = two ] && echo "10.0.0.17 10.1.0.3 " || echo "10.0.0.18 " ;;
+    exec) shift 5; echo "$*" ;;
+esac
+"""
+
+
+def test_a_mesh_is_tried_at_every_address_that_the_engine_gives_its_containers_now(tmp_path):
+    (tmp_path / "docker").write_text(ENGINE)
+    (tmp_path / "docker").chmod(0o755)
+    asked = Probe("mesh", "m", "mesh-authority", {"services": {"api": [8000, 9000], "away": [1]}})
+    running = "api two\nweb one\nmesh-authority three\napi four"
+    own = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNBOOK_RUNNING": running}
+    said = subprocess.run(KINDS["mesh"].command(asked, "shop"), env=own, capture_output=True, text=True, check=True)
+    places = [f"at=api={host}:{port}" for port in (8000, 9000) for host in ("10.0.0.17", "10.1.0.3", "10.0.0.18")]
+    assert said.stdout.strip().rpartition(" ")[2] == "http://127.0.0.1:8080/mesh?" + "".join(
+        f"{each}&" for each in places
+    )

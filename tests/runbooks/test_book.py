@@ -79,7 +79,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "a NUL": (b"name: x\n\0\n", "phase_7.yml:2: has a NUL byte: it is binary (is this the right file?)"),
     "Latin-1": ("name: x\n# gr\xfc\xdfe\n".encode("latin-1"), "phase_7.yml:2: is not UTF-8 text (save it as UTF-8)"),
     "a step that is a word": ("steps:\n  - conditions\n", "phase_7.yml:2: steps: a step is a mapping (write - step: KIND)"),
-    "a step without its kind": ("steps:\n  - name: x\n", "phase_7.yml:2: step: unknown step '' (steps: autoscaling, circuit_breakers, conditions, discovery_variables, health_aggregator, health_checks, pgbouncer, pool_tuning, redis_sentinel, resource_profiles, service_registry, shared_cache, startup_order)"),
+    "a step without its kind": ("steps:\n  - name: x\n", "phase_7.yml:2: step: unknown step '' (steps: autoscaling, circuit_breakers, conditions, discovery_variables, health_aggregator, health_checks, pgbouncer, pool_tuning, redis_sentinel, resource_profiles, service_mesh, service_registry, shared_cache, startup_order)"),
     "a step with a slip": ("steps:\n  - step: condtions\n", "phase_7.yml:2: step: unknown step 'condtions' (did you mean conditions?)"),
     "a step's key with a slip": (entry("tgas: [a]"), "phase_7.yml:3: steps.tgas: unknown key (did you mean tags?)"),
     "a risk that is none": (entry("risk: tiny"), "phase_7.yml:3: risk: 'tiny' is no risk (write low, medium or high)"),

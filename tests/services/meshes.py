@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from tests.services import servers
 
 DOMAIN = "shop"
 Place = tuple[str, int]
+Change = Callable[[str], str]
+"""What a test makes of a configuration that is ready: its text after."""
 
 
 def program() -> Path | None:
@@ -103,14 +105,21 @@ def files(
 
 @contextmanager
 def sidecar(
-    made: Sidecar, folder: Path, certificates: Path, at: Mapping[Place, Place], twin: Place | None = None
+    made: Sidecar,
+    folder: Path,
+    certificates: Path,
+    at: Mapping[Place, Place],
+    twin: Place | None = None,
+    made_of: Change = str,
 ) -> Iterator[int]:
     """A running sidecar, and the port of its metrics."""
     metrics, admin = servers.free_port(), servers.free_port()
     own = {("0.0.0.0", envoy.METRICS): ("127.0.0.1", metrics), ("127.0.0.1", envoy.ADMIN): ("127.0.0.1", admin), **at}
     inside = files(made, folder, own, certificates / made.service, twin)
+    path = inside / "envoy.yaml"
+    path.write_text(made_of(path.read_text()))
     words = [str(program()), *envoy.WORDS[1:]]
-    words[words.index(f"{envoy.INSIDE}/envoy.yaml")] = str(inside / "envoy.yaml")
+    words[words.index(f"{envoy.INSIDE}/envoy.yaml")] = str(path)
     with (inside / "log").open("wb") as log, servers.running(words, metrics, signal.SIGKILL, stdout=log, stderr=log):
         yield metrics
 

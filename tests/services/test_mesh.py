@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -20,10 +21,13 @@ from typing import Any
 
 import pytest
 
+from checks.model import Probe
+from checks.probes import mesh as kind
+from checks.probes.kind import Answer, Judgement
 from runbooks.steps import envoy
-from runbooks.steps.envoy import Port, Sidecar, Target
+from runbooks.steps.envoy import Pass, Port, Sidecar, Target
 from tests.services import meshes, servers
-from tests.services.meshes import DOMAIN, Authority
+from tests.services.meshes import DOMAIN, Authority, Change
 
 pytestmark = [
     pytest.mark.slow,
@@ -67,7 +71,15 @@ def got(port: int, path: str = "/", host: str = "app:8000") -> tuple[int, str]:
 class Mesh:
     """A service and its caller, each with its sidecar. `inbound`: where mutual TLS is taken; `outbound`: where the caller asks."""
 
-    def __init__(self, folder: Path, held: ExitStack, port: Port = HTTP, renew_s: int = 3600, twin: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        held: ExitStack,
+        port: Port = HTTP,
+        renew_s: int = 3600,
+        twin: int = 0,
+        inbound_of: Change = str,
+    ) -> None:
         self.folder, self.held = folder, held
         self.inbound, self.outbound, self.app = (servers.free_port() for _ in range(3))
         asks = {"app": f"127.0.0.1:{self.inbound} 127.0.0.1:{servers.free_port()}"}
@@ -78,7 +90,7 @@ class Mesh:
         there = {("app-mesh", envoy.FIRST): ("127.0.0.1", self.inbound), ("10.0.1.2", 8000): ("127.0.0.1", self.outbound)}  # fmt: skip
         certificates = self.authority.certificates
         other = ("127.0.0.1", twin) if twin else None
-        self.metrics = held.enter_context(meshes.sidecar(own, folder, certificates, here, other))
+        self.metrics = held.enter_context(meshes.sidecar(own, folder, certificates, here, other, inbound_of))
         caller = Sidecar("caller", DOMAIN, "10.0.1.2", calls=(called,))
         self.caller_metrics = held.enter_context(meshes.sidecar(caller, folder, certificates, there))
 
@@ -240,11 +252,44 @@ def test_the_authority_says_what_is_in_force_and_what_is_not(mesh: Mesh) -> None
     assert (found["service"], found["plain"], found["direct"], found["mutual"]) == ("app", "refused", "unreachable", "accepted")  # fmt: skip
     assert 6 * 86400 < found["expires_s"] <= 7 * 86400
     assert mesh.authority.document["failed"] == {}
+    assert probed(mesh).ok is True
+    # The service itself can be reached on loopback, at its own address.
+    told = probed(mesh, f"?at=app=127.0.0.1:{mesh.app}")
+    assert (told.ok, told.detail) == (False, "app is reachable past its sidecar")
+    assert servers.get(mesh.authority.port, "/mesh?at=app").status == 400
+
+
+def probed(mesh: Mesh, more: str = "") -> Judgement:
+    """What the gate's probe makes of the authority's word."""
+    return kind.judge(Probe("mesh", "m", "mesh-authority", {}), Answer(0, servers.get(mesh.authority.port, f"/mesh{more}").text, 0.1))  # fmt: skip
+
+
+def test_sabotage_a_sidecar_that_takes_plain_text_and_one_that_trusts_nobody_are_seen(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held, inbound_of=lambda text: text.replace("mesh-authority", "somebody")).serving()
+        told = probed(mesh)
+        assert told.ok is False
+        assert told.detail.startswith("app: mutual TLS: refused")
+    (tmp_path / "2").mkdir()
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path / "2", held, inbound_of=in_plain_text)
+        mesh.serve()
+        until(lambda: mesh.answer(None).startswith(b"HTTP/1.1 200"))
+        assert "plain text at its sidecar: accepted" in probed(mesh).detail
+
+
+def in_plain_text(text: str) -> str:
+    """The same configuration without TLS where it is taken."""
+    document = json.loads(text)
+    for listener in document["static_resources"]["listeners"]:
+        for chain in listener["filter_chains"]:
+            chain.pop("transport_socket", None)
+    return json.dumps(document)
 
 
 def test_envoy_itself_finds_nothing_wrong_with_a_file_of_every_kind(tmp_path: Path) -> None:
     targets = (Target("a", ("a", "a.example"), Port(80, "http"), "a-mesh", 15100), Target("b", ("b",), Port(80, "http"), "b-mesh", 15101))  # fmt: skip
-    made = Sidecar("web", DOMAIN, "10.0.0.2", (Port(8000, "http", 5), Port(9000, "tcp", 5)), CALLERS, targets, (("db", 5432),))  # fmt: skip
+    made = Sidecar("web", DOMAIN, "10.0.0.2", (Port(8000, "http", 5), Port(9000, "tcp", 5)), CALLERS, targets, (Pass(("db",), 5432, "db.shop_back"),))  # fmt: skip
     inside = meshes.files(made, tmp_path, {}, tmp_path)
     words = [str(meshes.program()), "--mode", "validate", "-c", str(inside / "envoy.yaml")]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env={"PATH": os.environ["PATH"]})  # fmt: skip

@@ -11,7 +11,16 @@ import pytest
 from inventory.errors import InputError
 from runbooks import book, draft
 from runbooks.compose import project
-from runbooks.compose.model import AddDependency, AddResource, AddService, ReplaceText, SetSetting, SetVariable, Stack
+from runbooks.compose.model import (
+    AddDependency,
+    AddResource,
+    AddService,
+    RemoveSetting,
+    ReplaceText,
+    SetSetting,
+    SetVariable,
+    Stack,
+)
 from runbooks.draft import Draft
 from runbooks.model import NO_FACTS, Change
 from runbooks.survey_files import file_stack
@@ -68,6 +77,7 @@ def nothing_but_the_operations_is_changed(before: Stack, change: Change) -> None
             open_ |= {"depends_on"} if isinstance(each, AddDependency) else set()
             open_ |= {"environment", "env_file"} if isinstance(each, ReplaceText | SetVariable) else set()
             open_ |= {each.path[0]} if isinstance(each, SetSetting) else set()
+            open_ |= {each.key} if isinstance(each, RemoveSetting) else set()
         was, will = (dict(stack.services[service].value) for stack in (before, after))
         assert {key for key in {*was, *will} if was.get(key) != will.get(key)} <= open_
         moved = {each.variable for each in mine if isinstance(each, ReplaceText)}
