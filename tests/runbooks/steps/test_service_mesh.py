@@ -279,9 +279,10 @@ def test_a_service_that_is_not_there_says_which_is_near() -> None:
 
 def whole(before: Stack) -> tuple[Change, dict[str, Any]]:
     """A mesh of all services that could serve in one, and what was chosen for that."""
-    chosen: dict[str, Any] = dict.fromkeys(before.services, {"serves": False})
+    only: dict[str, Any] = {each: {"serves": False} for each in before.services}
+    chosen = dict(only)
     for each in before.services:
-        found = planned(before, {**dict.fromkeys(before.services, {"serves": False}), each: {"drop": ["ports"]}})
+        found = planned(before, {**only, each: {"drop": ["ports"]}})
         if not found.refused:
             chosen[each] = {"drop": ["ports"]}
     return planned(before, chosen), chosen
