@@ -207,6 +207,23 @@ def test_the_hit_ratio_moves_under_load(on: client.Redis) -> None:
         assert "cache_up 1.0" in metrics
 
 
+def test_what_the_keeper_itself_asks_is_no_hit_of_anybody(on: client.Redis) -> None:
+    with servers.web() as front:
+        warm: list[dict[str, Any]] = [{"key": f"page:{n}", "url": f"http://127.0.0.1:{front}/200/0"} for n in range(20)]
+        with keeper(on, warm) as found:
+            until(lambda: found.get("/ready").status == 200)
+            for _ in range(3):
+                assert found.judged("warm").value == 20.0
+            asked = found.get("/state").document
+            assert (asked["hits"], asked["misses"], asked["hit_ratio"]) == (0, 0, None)
+            for n in range(10):
+                on.get(f"cold:{n}")
+            on.get("page:1")
+            asked = found.get("/state").document
+            assert (asked["hits"], asked["misses"]) == (1, 10)
+            assert asked["hit_ratio"] == pytest.approx(1 / 11)
+
+
 def test_a_cache_that_is_away_is_said_and_found_again(tmp_path: Path) -> None:
     with ExitStack() as held:
         with cache(tmp_path) as first:
