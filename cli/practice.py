@@ -52,15 +52,16 @@ def lab_sample(_context: Context, folder: str = ".") -> None:
     finish(lambda out: sample.pictures(out, Path(folder)))
 
 
-@task(auto_shortflags=False, help=about("phase", "json", "colds", "scale", "picture"))
-def demo(_context: Context, phase: str = "1", json: bool = False, colds: str = "1", scale: str = "1.0", picture: str = "") -> None:  # fmt: skip
-    """Migrate a phase on practice hosts for real, show figures before and after, roll back, prove the bytes."""
+@task(auto_shortflags=False, help=about("phase", "all", "json", "colds", "scale", "picture"))
+def demo(_context: Context, phase: str = "", all: bool = False, json: bool = False, colds: str = "1", scale: str = "1.0", picture: str = "") -> None:  # fmt: skip
+    """Migrate a phase (1), or all, on practice hosts for real, show figures before and after, roll back, prove the bytes."""
     from lab import demo as story
 
     finish(
         lambda out: story.chosen(
             out,
             phase,
+            every=all,
             colds=int(number("--colds", colds, least=1)),
             scale=number("--scale", scale, whole=False, least=0.1),
             picture=picture,

@@ -35,15 +35,25 @@ PUT = 'cat >"$1" && cd "$2" && docker compose up -d --no-build --pull never >/de
 SETTLE_LIMIT_S = 240.0
 
 
-def chosen(out: Output, phase: str, *, colds: int = 1, scale: float = 1.0, picture: str = "") -> int:
-    """The demo of a phase. Raises InputError where there is none."""
-    if phase == "1":
-        return demo(out, colds=colds, scale=scale, picture=picture)
-    if phase != "2":
-        raise InputError(f"there is no demo of phase {phase}", key="--phase", mend="name 1 or 2")
-    from lab import demo_2
+def chosen(out: Output, phase: str = "", *, every: bool = False, colds: int = 1, scale: float = 1.0, picture: str = "") -> int:  # fmt: skip
+    """The demo of a phase (1, where none is named), or of all of them. Raises InputError where there is none."""
+    if every and phase:
+        raise InputError("are two demos", key="--all, --phase", mend="name one of them")
+    if every:
+        from lab import demo_all
 
-    return demo_2.demo(out, scale=scale, picture=picture)
+        return demo_all.demo(out, scale=scale, picture=picture)
+    if phase in ("", "1"):
+        return demo(out, colds=colds, scale=scale, picture=picture)
+    if phase == "2":
+        from lab import demo_2
+
+        return demo_2.demo(out, scale=scale, picture=picture)
+    if phase != "3":
+        raise InputError(f"there is no demo of phase {phase}", key="--phase", mend="name 1, 2 or 3")
+    from lab import demo_3
+
+    return demo_3.demo(out, scale=scale, picture=picture)
 
 
 def demo(out: Output, *, colds: int = 1, scale: float = 1.0, picture: str = "") -> int:

@@ -68,6 +68,7 @@ ABOUT = {
     "latency": "added to each round trip, such as 50ms",
     "servers": "so many SSH servers for all hosts (default: one each)",
     "tools": "only tools whose names begin so, besides the floor (with commas for more)",
+    "all": "all three phases, from staging through a shortened soak to production, and back",
     "colds": "how many cold starts before and after",
     "scale": "multiplies the start-up times of the stand-ins",
     "picture": "keep what the screen showed in this file, as SVG",

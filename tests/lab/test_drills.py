@@ -87,5 +87,5 @@ def test_the_demo_s_wishes_stand_in_the_inventory_beside_the_project() -> None:
 def test_there_is_no_demo_of_another_phase() -> None:
     out = Output()
     out.mask = Mask()
-    with pytest.raises(InputError, match=r"--phase: there is no demo of phase 9 \(name 1 or 2\)"):
+    with pytest.raises(InputError, match=r"--phase: there is no demo of phase 9 \(name 1, 2 or 3\)"):
         demo.chosen(out, "9")

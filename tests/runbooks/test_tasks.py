@@ -49,6 +49,8 @@ BAD = {
     "no cold start at all": ("demo --colds 0", 1, "--colds: cannot be below 1"),
     "a scale that is none": ("demo --scale nan", 1, "--scale: 'nan' is not a number"),
     "stand-ins that need no time": ("demo --scale 0", 1, "--scale: cannot be below 0.1"),
+    "a demo of no phase": ("demo --phase 9", 1, "--phase: there is no demo of phase 9 (name 1, 2 or 3)"),
+    "two demos": ("demo --all --phase 2", 1, "--all, --phase: are two demos (name one of them)"),
     "a picture nowhere": ("demo --picture TMP/none/demo.svg", 1, "--picture: cannot be written"),
     "no run to undo": ("rollback --yes", 1, "there is no run to undo"),
     "two things to undo": ("rollback --run a --to b", 1, "--run, --to: are two ways to say the same"),

@@ -1,0 +1,245 @@
+"""`./inv demo --all`: phases 1 to 3, each on staging, then a shortened soak, then on production; at the end everything goes back."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from checks.evidence import RunRecord, Soaks, Store
+from checks.probes import KINDS, round_
+from checks.soak import Soak
+from checks.statistics import still_needed
+from inventory import fleet
+from inventory.errors import HostFailed, Refused
+from inventory.soaks import HOUR_S, Wanted
+from lab import demo_3, hosts, progress
+from lab.demo import FOLDER, only_practice, quiet, timed
+from lab.demo_3 import State
+from lab.measure import files
+from runbooks import session, soak_probes
+from runbooks.commands import migrating, rolling_back, soak_starting, soaking
+from runbooks.commands.choice import Choice
+from runbooks.output import Output
+from runbooks.screen import console
+from runbooks.survey import survey
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STAGING, PRODUCTION = "staging", "production"
+MEMBERS = ((STAGING, "staging-1"), (STAGING, "staging-2"), (PRODUCTION, "production-1"))
+PHASES = ("1", "2", "3")
+REQUIRED_HOURS = 0.01
+"""What production requires here, in place of 48 hours."""
+TARGET, SPARE, SHORTEST_S = 0.999, 1.2, 1.0
+"""The share of good samples that a soak must show; so many times the samples that this needs; seconds between two ticks at least."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """One phase's way to production, in seconds; `samples` good and measured in its soak, and the soak's verdict."""
+
+    phase: str
+    staging_s: float
+    soak_s: float
+    verdict: str
+    production_s: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The whole way. `different`: bytes of all hosts that differ in the end; `changed`: files that differ in anything, images too."""
+
+    phases: tuple[Passed, ...]
+    back_s: Mapping[str, float]
+    different: int
+    changed: tuple[str, ...]
+    seconds: float
+
+
+def demo(out: Output, *, scale: float = 1.0, picture: str = "") -> int:
+    """Tells the whole story; returns 0 when it went as it should. `scale`: of the stand-ins' start-up times."""
+    out.may_picture(picture)
+    begin = time.monotonic()
+    with progress.bars() as tell:
+        hosts.up(tell, scale=scale)
+    with out.pictured(picture, "./inv demo --all"), tempfile.TemporaryDirectory(prefix="runbook-demo-") as made:
+        for name in (STAGING, PRODUCTION):
+            (Path(made) / f"{name}.yml").write_text(wishing((FOLDER / f"{name}.yml").read_text()))
+        return story(out, Path(made), begin)
+
+
+def wishing(inventory: str) -> str:
+    """An inventory's text with phase 3's wishes, and a soak that is shorter than the one that it requires."""
+    shorter = f"requires_soak: {{environment: {STAGING}, hours: {REQUIRED_HOURS}}}"
+    return re.sub(r"(?m)(?<=^        )requires_soak: .*$", shorter, demo_3.wishing(inventory))
+
+
+def story(out: Output, folder: Path, begin: float) -> int:
+    """What happens, on hosts that are up."""
+    original = everywhere(out, folder, first=True)
+    passed = []
+    for phase in PHASES:
+        out.show(f"\n[phase {phase}]  {STAGING}", style="bold")
+        code, staging_s = migrated(phase, STAGING, out, folder)
+        if code:
+            return code
+        out.show(f"\n[phase {phase}]  {PRODUCTION}, before the soak", style="bold")
+        if not waits(phase, out, folder):
+            return 1
+        out.show(f"\n[phase {phase}]  a shortened soak of {STAGING}", style="bold")
+        soak, soak_s = soaked(out, folder)
+        if soak.outcome != "pass":
+            return soaking.CODES[soak.outcome or "inconclusive"]
+        out.show(f"\n[phase {phase}]  {PRODUCTION}", style="bold")
+        code, production_s = migrated(phase, PRODUCTION, out, folder)
+        if code:
+            return code
+        passed.append(Passed(phase, staging_s, soak_s, soak.reason, production_s))
+    back_s = {}
+    for environment in (PRODUCTION, STAGING):
+        out.show(f"\n[rollback]  all three phases on {environment}", style="bold")
+        code, back_s[environment] = taken_back(environment, out, folder)
+        if code:
+            return code
+    last = everywhere(out, folder)
+    found = Figures(
+        tuple(passed), back_s, sum(files.bytes_different(original[name].files, last[name].files) for name in last),
+        tuple(what for name in last for what in differing(name, original[name], last[name])), time.monotonic() - begin,
+    )  # fmt: skip
+    out.show("", table(found), f"all of it, making the practice hosts included: {found.seconds:.0f} s")
+    good = not found.different and not found.changed
+    told = "every file has the bytes, mode and owner of before, every container its image" if good else f"NOT as before: {', '.join(found.changed)}"  # fmt: skip
+    out.show(f"{found.different} bytes different on {len(last)} hosts: {told}", style="bold green" if good else "bold red")  # fmt: skip
+    out.document(asdict(found))
+    return 0 if good else 1
+
+
+def migrate(phase: str, environment: str, out: Output, folder: Path) -> int:
+    how = migrating.How(serial="100%", accept_risk="high")
+    return migrating.migrate(quiet(out), Choice(phase, environment, folder), how)
+
+
+def migrated(phase: str, environment: str, out: Output, folder: Path) -> tuple[int, float]:
+    return timed(lambda: migrate(phase, environment, out, folder))
+
+
+def taken_back(environment: str, out: Output, folder: Path) -> tuple[int, float]:
+    return timed(lambda: back(environment, out, folder))
+
+
+def waits(phase: str, out: Output, folder: Path) -> bool:
+    """Whether production is refused as long as no soak has passed."""
+    try:
+        migrate(phase, PRODUCTION, out, folder)
+    except Refused as error:
+        out.show(f"refused: {error}")
+        return True
+    out.show(f"{PRODUCTION} was not refused, although no soak has passed", style="bold red")
+    return False
+
+
+def back(environment: str, out: Output, folder: Path) -> int:
+    """Undoes the newest run of phase 1 that changed an environment, and with it all that came after."""
+    store = Store()
+    try:
+        first = newest(store.runs(environment=environment, limit=1000), PHASES[0])
+    finally:
+        store.close()
+    return rolling_back.rollback(quiet(out), environment, folder=folder, run=first, later=True)
+
+
+def newest(runs: tuple[RunRecord, ...], phase: str) -> str:
+    """The id of the newest run of a phase that changed something. Raises HostFailed."""
+    for run in runs:
+        if run.kind == "migrate" and run.phase == phase and "changed" in run.hosts.values():
+            return run.id
+    raise HostFailed(f"the store has no run of phase {phase}")
+
+
+def soaked(out: Output, folder: Path) -> tuple[Soak, float]:
+    """A soak of staging from its first tick to its verdict, and how many seconds it took. Raises HostFailed where none could begin."""
+    wanted = length(out, folder)
+    begin = time.monotonic()
+    hours, every = f"{wanted.seconds / HOUR_S:.6f}", f"{wanted.every_s:g}s"
+    if soak_starting.start(quiet(out), STAGING, folder=folder, hours=hours, every=every):
+        raise HostFailed("no soak could be begun", host=STAGING)
+    soaking.tick(silent(out), STAGING, follow=True)
+    store = Store()
+    try:
+        (soak,) = Soaks(store).all(environment=STAGING, limit=1)
+    finally:
+        store.close()
+    good = soak.outcome == "pass"
+    out.show(f"{soak.outcome or soak.state}: {soak.reason}", style="green" if good else "bold red")
+    return soak, time.monotonic() - begin
+
+
+def length(out: Output, folder: Path) -> Wanted:
+    """How long a soak must be for the samples that its claim needs, with ticks as far apart as a round here takes, and half as much."""
+    with session.opened(STAGING, folder, None, out.mask) as opened:
+        surveyed = fleet.each(opened.links, lambda name: survey(opened.links[name], opened.host(name), out.mask))
+        found = {name: result.value for name, result in surveyed.items() if result.value}
+        asked = {name: soak_probes.probes_of(each, out.mask)[0] for name, each in found.items()}
+        begin = time.monotonic()
+        fleet.each(found, lambda name: round_(opened.links[name], asked[name], found[name].compose.name))
+        took = time.monotonic() - begin
+    return fitting(sum(not KINDS[probe.kind].measures for probes in asked.values() for probe in probes), took)
+
+
+def fitting(samples: int, round_s: float) -> Wanted:
+    """A soak's length. `samples`: good or bad ones of each tick; `round_s`: what a tick takes in seconds."""
+    every_s = max(SHORTEST_S, math.ceil(15 * round_s) / 10)
+    ticks = math.ceil(SPARE * still_needed(0, 0, TARGET) / max(1, samples))
+    return Wanted(max(REQUIRED_HOURS * HOUR_S, ticks * every_s), every_s)
+
+
+def silent(out: Output) -> Output:
+    """The same Mask, and a screen that nobody sees: a soak tells of each tick."""
+    made = quiet(out)
+    made.console = console()
+    made.console.file = io.StringIO()
+    return made
+
+
+def everywhere(out: Output, folder: Path, *, first: bool = False) -> dict[str, State]:
+    """The state of every practice host, by its name. `first`: sees to it that each is one."""
+    found = {}
+    for environment, name in MEMBERS:
+        with demo_3.host(out, folder, environment, name) as (_, link):
+            if first:
+                only_practice(link)
+            found[name] = demo_3.state_of(link)
+    return found
+
+
+def differing(host: str, before: State, after: State) -> list[str]:
+    """What differs on a host: files, and whether images do."""
+    changed = [f"{host}:{path}" for path in files.changed(before.files, after.files)]
+    return changed if before.images == after.images else [*changed, f"{host}: images"]
+
+
+def rows(found: Figures) -> list[dict[str, Any]]:
+    """Each phase's way, in seconds."""
+    return [{"phase": each.phase, "staging": f"{each.staging_s:.0f} s", "soak": f"{each.soak_s:.0f} s", "verdict": each.verdict,
+             "production": f"{each.production_s:.0f} s"} for each in found.phases]  # fmt: skip
+
+
+def table(found: Figures) -> Table:
+    """The same, for a screen."""
+    from rich.table import Table
+
+    made = Table(title="from staging to production and back", title_justify="left", title_style="bold")
+    for name in ("phase", "staging", "soak", "verdict", "production"):
+        made.add_column(name, justify="left" if name == "verdict" else "right")
+    for each in rows(found):
+        made.add_row(*each.values())
+    made.add_row("back", f"{found.back_s[STAGING]:.0f} s", "", "", f"{found.back_s[PRODUCTION]:.0f} s")
+    return made
