@@ -111,7 +111,7 @@ def ansible(*, tuned: bool = True, mitogen: bool = False) -> Callable[[Fleet, st
         sockets.mkdir()
         more = {"ANSIBLE_FORKS": str(forks), "ANSIBLE_PIPELINING": str(tuned), "ANSIBLE_LOCAL_TEMP": str(sockets),
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(sockets),
-                "ANSIBLE_DEPRECATION_WARNINGS": "False", "LC_ALL": "C.UTF-8",
+                "ANSIBLE_DEPRECATION_WARNINGS": "False", "LC_ALL": "C.UTF-8", "ANSIBLE_TIMEOUT": "60",
                 "PATH": f"{python.parent}:{os.environ['PATH']}"}  # fmt: skip
         if mitogen:
             plugins = next(python.parent.parent.glob("lib/python*/site-packages/ansible_mitogen/plugins/strategy"))
