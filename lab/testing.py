@@ -26,7 +26,7 @@ NOTHING_SELECTED = 5
 PROGRAMS = {
     "/usr/sbin/sshd": "openssh-server", "/bin/busybox": "busybox", "/usr/bin/sudo": "sudo", "/usr/bin/strace": "strace",
     "/usr/bin/pg_createcluster": "postgresql", "/usr/sbin/pgbouncer": "pgbouncer", "/usr/sbin/haproxy": "haproxy", "/usr/bin/redis-server": "redis-server", "/usr/bin/redis-sentinel": "redis-sentinel",
-    "/usr/bin/etcd": "etcd-server", "/usr/bin/etcdctl": "etcd-client",
+    "/usr/bin/etcd": "etcd-server", "/usr/bin/etcdctl": "etcd-client", "/usr/bin/openssl": "openssl",
     "/usr/bin/systemd-analyze": "systemd", "/usr/sbin/cron": "cron",
 }  # fmt: skip
 LARGE = {"/usr/bin/chromium": "chromium", "/usr/bin/prometheus": "prometheus"}
