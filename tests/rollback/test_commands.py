@@ -1,5 +1,6 @@
 """A command that goes on without a link: what is said of it while it runs, when it ended and when it is lost."""
 
+import contextlib
 import os
 import select
 import shutil
@@ -7,7 +8,7 @@ import threading
 
 import pytest
 
-from inventory.errors import Busy
+from inventory.errors import Busy, HostFailed
 from tests.rollback.shims import ready
 
 __all__ = ["ready"]
@@ -77,3 +78,36 @@ def test_more_than_twenty_notes_are_seen_without_anything_else_to_mend(ready, wr
     assert len(list(commands.iterdir())) == 20
     assert not (commands / "100-1").exists()
     assert kept.exists()
+
+
+def ended(process):
+    """Waits until a process is gone."""
+    try:
+        file = os.pidfd_open(process)
+    except ProcessLookupError:
+        return True
+    try:
+        gone = select.poll()
+        gone.register(file, select.POLLIN)
+        return bool(gone.poll(60_000))
+    finally:
+        os.close(file)
+
+
+LOST = {
+    "hung up": "kill -HUP 0",
+    "killed": 'read -r _ _ _ main _ <"/proc/$PPID/stat"; kill -9 "$main"',
+}
+"""How a link that is lost ends the program, done by the very command that it runs."""
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_command_runs_on_when_the_link_is_lost_and_the_next_one_hears_its_end(ready, writer, project, tmp_path, how):
+    with contextlib.suppress(HostFailed):  # what is killed answers nothing
+        ready.execute(["sh", "-c", f"{LOST[how]}; echo done >ended; exit 5"], 60, about="up web")
+    (folder,) = (tmp_path / "state/commands").iterdir()
+    assert ended(int((folder / "life").read_text().split()[0]))
+    assert writer().recover() == ("command exit 5: up web",)
+    assert (project / "ended").read_text() == "done\n"
+    begin, end = ready.journal()
+    assert (begin.kind, end.kind, end.data["exit"]) == ("command-begin", "command-end", 5)
