@@ -127,7 +127,7 @@ def sidecar(stack: Stack, member: Member, settings: Mapping[str, Any], facts: Fa
         ],
         "depends_on": {settings["mesh_authority"]: {"condition": "service_healthy"}},
         "healthcheck": _check(["CMD", "bash", "-c", READY], facts),
-        "deploy": {"resources": {"limits": {"cpus": "0.5", "memory": "128M"}}},
+        "deploy": {"resources": {"limits": {"cpus": "0.5", "memory": "256M"}}},
         "labels": {images.ADDED: NAME},
     }  # fmt: skip
 

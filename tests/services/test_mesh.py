@@ -24,7 +24,7 @@ import pytest
 from checks.model import Probe
 from checks.probes import mesh as kind
 from checks.probes.kind import Answer, Judgement
-from runbooks.steps import envoy
+from runbooks.steps import envoy, mesh_services
 from runbooks.steps.envoy import Pass, Port, Sidecar, Target
 from tests.services import meshes, servers
 from tests.services.meshes import DOMAIN, Authority, Change
@@ -287,10 +287,38 @@ def in_plain_text(text: str) -> str:
     return json.dumps(document)
 
 
-def test_envoy_itself_finds_nothing_wrong_with_a_file_of_every_kind(tmp_path: Path) -> None:
+def judged(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """What the trial that a host makes before anything is written says of a file: its own words, with folders of this machine."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / "envoy").unlink(missing_ok=True)
+    (folder / "bin" / "envoy").symlink_to(meshes.program() or "")
+    here = {envoy.INSIDE: f"{folder}/inside", envoy.CERTIFICATES: f"{folder}/certificates"}
+    words = [*mesh_services.trial(), text]
+    for old, new in here.items():
+        words = [word.replace(old, new) for word in words]
+    own = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run(
+        words[:-1], input=words[-1], capture_output=True, text=True, check=False, timeout=120, env=own
+    )
+
+
+def test_envoy_itself_finds_nothing_wrong_with_a_file_of_every_kind_and_says_what_is_wrong(tmp_path: Path) -> None:
     targets = (Target("a", ("a", "a.example"), Port(80, "http"), "a-mesh", 15100), Target("b", ("b",), Port(80, "http"), "b-mesh", 15101))  # fmt: skip
     made = Sidecar("web", DOMAIN, "10.0.0.2", (Port(8000, "http", 5), Port(9000, "tcp", 5)), CALLERS, targets, (Pass(("db",), 5432, "db.shop_back"),))  # fmt: skip
-    inside = meshes.files(made, tmp_path, {}, tmp_path)
-    words = [str(meshes.program()), "--mode", "validate", "-c", str(inside / "envoy.yaml")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env={"PATH": os.environ["PATH"]})  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    text = envoy.configuration(made)
+    assert judged(tmp_path, text).returncode == 0
+    wrong = judged(tmp_path, text.replace('"num_retries"', '"number_of_retries"'))
+    assert wrong.returncode != 0
+    assert "number_of_retries" in wrong.stdout + wrong.stderr
+
+
+def test_a_sidecar_s_health_check_asks_envoy_itself(mesh: Mesh) -> None:
+    def answers(port: int) -> bool:
+        words = ["bash", "-c", mesh_services.READY.replace(f"/{envoy.ADMIN}", f"/{port}")]
+        return subprocess.run(words, check=False, timeout=60, **servers.QUIET).returncode == 0
+
+    # The administration is where the numbers come from; its port is in the file that this sidecar was started with.
+    document = json.loads((mesh.folder / "inside-app" / "envoy.yaml").read_text())
+    assert answers(document["admin"]["address"]["socket_address"]["port_value"])
+    assert not answers(mesh.app)
+    assert not answers(servers.free_port())
