@@ -15,7 +15,7 @@ from inventory.errors import HostFailed
 from inventory.link import Link
 from lab import figures_3, hosts, progress
 from lab.demo import ENVIRONMENT, FOLDER, IMAGES, MIGRATED, SETTLE_LIMIT_S, only_practice, quiet, timed
-from lab.figures_3 import Figures
+from lab.figures_3 import TARGET, Figures
 from lab.measure import cache, files, lease, naming, scaling
 from lab.measure.files import File
 from lab.state import PROJECT_DIR
@@ -38,7 +38,7 @@ WISHES: Mapping[str, Any] = {
     "cache_memory": "64mb",
     "cache_warm": [{"query": WARM, "from": "postgres", "ttl": "1h"}],
     "registry_lease": "6s",
-    "autoscale": {SCALED: {"min": 2, "max": MOST, "cpu": 50, "drop": ["container_name", "ports"]}},
+    "autoscale": {SCALED: {"min": 2, "max": MOST, "cpu": TARGET, "drop": ["container_name", "ports"]}},
     "gate": GATE,
 }  # fmt: skip
 """What the inventory says besides."""
