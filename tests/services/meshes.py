@@ -58,8 +58,8 @@ def authority(folder: Path, *members: str, renew_s: int = 3600, **asks: str) -> 
     """The real program, once every member has a certificate."""
     port, certificates = servers.free_port(), folder / "certificates"
     for name in (*members, "mesh-authority"):
-        (certificates / name).mkdir(parents=True)
-    (folder / "authority").mkdir()
+        (certificates / name).mkdir(parents=True, exist_ok=True)
+    (folder / "authority").mkdir(exist_ok=True)
     own = {
         "PATH": os.environ["PATH"], "PORT": str(port), "DOMAIN": DOMAIN, "MEMBERS": " ".join(members), "RENEW_S": str(renew_s),
         "AUTHORITY": str(folder / "authority"), "CERTIFICATES": str(certificates), **{f"ASK_{name}": each for name, each in asks.items()},

@@ -322,3 +322,48 @@ def test_a_sidecar_s_health_check_asks_envoy_itself(mesh: Mesh) -> None:
     assert answers(document["admin"]["address"]["socket_address"]["port_value"])
     assert not answers(mesh.app)
     assert not answers(servers.free_port())
+
+
+def test_a_certificate_that_cannot_be_made_is_told_and_what_is_there_goes_on(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held, renew_s=1).serving()
+        assert servers.get(mesh.authority.port, "/live").status == 200
+        shutil.rmtree(mesh.authority.certificates / "other")
+        found = until(lambda: mesh.authority.document["failed"])
+        assert list(found) == ["other"]
+        assert servers.get(mesh.authority.port, "/live").status == 503
+        told = probed(mesh)
+        assert (told.ok, told.detail.partition(": ")[0]) == (False, "no certificate for other")
+        assert got(mesh.outbound)[0] == 200
+
+
+def test_an_authority_that_is_made_anew_goes_on_with_its_key(tmp_path: Path) -> None:
+    with meshes.authority(tmp_path, "app") as first:
+        before, serial = (tmp_path / "authority" / "authority.pem").read_bytes(), first.serial("app")
+    with meshes.authority(tmp_path, "app") as second:
+        assert (tmp_path / "authority" / "authority.pem").read_bytes() == before
+        assert second.serial("app") != serial
+        folder = second.certificates / "app" / "current"
+        words = ["openssl", "verify", "-CAfile", str(tmp_path / "authority" / "authority.pem"), str(folder / "certificate.pem")]  # fmt: skip
+        assert subprocess.run(words, check=False, **servers.QUIET).returncode == 0
+        # What was shown before is kept for who has just opened it, and no more than that.
+        assert len(list((second.certificates / "app").glob("made-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"MEMBERS": ""}, "nobody needs a certificate: set MEMBERS"),
+        ({"MEMBERS": "a/b"}, "DOMAIN and MEMBERS are names"),
+        ({"DAYS": "0"}, "DAYS must be a number of days, from 1 to 90"),
+        ({"RENEW_S": "604800"}, "RENEW_S must be a number of seconds, at most half of DAYS"),
+        ({"ASK_app": "app-mesh:15100"}, "ASK_app is no pair of places: write SIDECAR:PORT SERVICE:PORT"),
+        ({"AUTHORITY": "/proc/nowhere"}, "mesh-authority: "),
+    ],
+)
+def test_an_authority_that_cannot_begin_says_why_in_one_line(more: dict[str, str], words: str, tmp_path: Path) -> None:
+    own = {"PATH": os.environ["PATH"], "DOMAIN": DOMAIN, "MEMBERS": "app", "AUTHORITY": str(tmp_path), "CERTIFICATES": str(tmp_path), **more}  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "services.authority"], env=own, cwd=servers.ROOT, capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
