@@ -99,3 +99,17 @@ def test_a_host_that_was_built_anew_is_put_back_from_the_controller_or_says_why_
         assert texts(migrated) == [COMPOSE, COMPOSE]
     else:
         assert f"no folder {migrated}/web-1" in said.err
+
+
+def test_an_unfinished_transaction_that_a_host_cannot_repair_is_let_go_of_and_its_files_come_from_the_controller(
+    migrated, capsys
+):
+    for name in HOSTS:
+        (migrated / f"{name}.state/pending").write_text("t-9\n")
+    new = texts(migrated)
+    assert rollback(migrated) in (4, 5)
+    assert "an interrupted transaction is pending: t-9: refused the notes of t-9 are gone" in capsys.readouterr().err
+    assert texts(migrated) == new
+    assert rollback(migrated, from_controller=True) == 0
+    assert texts(migrated) == [COMPOSE, COMPOSE]
+    assert migrate(migrated) == 0, "nothing is left that hinders the next run"
