@@ -252,3 +252,10 @@ def test_a_program_without_its_words_does_nothing(ready, tmp_path):
         assert reply.exit != 0
         assert reply.out == b""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"12"], ids=["nothing", "a length without its line"])
+def test_a_program_without_its_data_says_that_there_is_none(ready, data):
+    with pytest.raises(Refused, match="here: no data"):
+        ready._call("note", data)
+    assert ready.journal() == ()
