@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke.context import Context
 from invoke.tasks import task
 
 from cli.finish import finish
 from runbooks.commands.options import about, number
+
+if TYPE_CHECKING:
+    from runbooks.output import Output
 
 
 @task(auto_shortflags=False, help=about("seconds", "target", "json"))
@@ -22,8 +27,11 @@ def mutate(_context: Context, part: str = "", sample: str = "", json: bool = Fal
     """Change the planner, the transaction and the gate a little, thousands of times: do tests notice? Takes long."""
     from benchmarks import mutation
 
-    few = int(number("--sample", sample)) if sample else None
-    finish(lambda out: mutation.mutate(out, part=part, sample=few or None), as_json=json)
+    def work(out: Output) -> int:
+        few = int(number("--sample", sample)) if sample else None
+        return mutation.mutate(out, part=part, sample=few or None)
+
+    finish(work, as_json=json)
 
 
 @task(auto_shortflags=False, help=about("advisories", "json"))

@@ -17,8 +17,9 @@ def finish(work: Callable[[Output], int], *, as_json: bool = False, yes: bool = 
     from inventory.errors import RunbookError
     from runbooks.output import Output
 
-    out = Output(as_json=as_json, yes=yes, as_lines=as_lines)
+    out = Output()
     try:
+        out = Output(as_json=as_json, yes=yes, as_lines=as_lines)
         code = work(out)
         sys.stdout.flush()
     except RunbookError as error:

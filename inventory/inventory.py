@@ -54,7 +54,9 @@ def find(environment: str, folder: Path) -> Path:
     for name in (f"{environment}.yml", f"{environment}.yaml", environment, f"{environment}.sh", f"{environment}.json"):
         if (folder / name).is_file():
             return folder / name
-    there = sorted(path.stem for path in folder.glob("*.y*ml")) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise InputError("is not a folder", path=text.shown(folder), key="--inventory", mend="name the one that holds the inventory's files")  # fmt: skip
+    there = sorted(path.stem for path in folder.glob("*.y*ml"))
     near = get_close_matches(environment, there, n=1)
     mend = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
     raise InputError(f"no environment {environment}", path=text.shown(folder), mend=mend)

@@ -118,10 +118,10 @@ def stage_view(stage: Stage, mask: Mask) -> Iterator[RenderableType]:
             yield Text(f"    = {kept.service or step.step}: {kept.what} stays: {mask.hide(kept.reason)}", "dim")
         for kept in step.kept:
             if kept.attention:
-                yield Text(f"    ! {kept.service}: {kept.what}: {mask.hide(kept.reason)}", "yellow")
+                yield Text(f"    ! {kept.service or step.step}: {kept.what}: {mask.hide(kept.reason)}", "yellow")
         for refusal in step.refused:
             yield Text(
-                f"    x {refusal.service}: {refusal.what} ({refusal.path}:{refusal.line}): {mask.hide(refusal.reason)}; {mask.hide(refusal.mend)}",
+                f"    x {refusal.service or step.step}: {refusal.what} ({refusal.path}:{refusal.line}): {mask.hide(refusal.reason)}; {mask.hide(refusal.mend)}",
                 "red",
             )
     if not any(step.altered for step in stage.steps):
@@ -211,6 +211,8 @@ def summary(plan: Plan) -> RenderableType:
         kept.attention for host in plan.hosts for stage in host.stages for step in stage.steps for kept in step.kept
     )
     tail = "".join(f", {count} {word}" for count, word in ((refused, "refused"), (heed, "to look at")) if count)
+    if not plan.hosts:
+        return Text("Plan: none, as no host could be read.", "yellow")
     if not changed:
         return Text(f"Plan: nothing to do on {len(plan.hosts)} host(s){tail}.", "green")
     changes = sum(len(step.altered) for host in changed for stage in host.stages for step in stage.steps)

@@ -48,7 +48,10 @@ def ping(out: Output, environment: str, *, folder: Path | None = None, limit: st
                     style="green",
                 )
             else:
-                out.show(f"{name}  no engine: {words[0]}", style="red")
+                # Without an engine the first line is what the template makes of nothing: an empty one.
+                why = next((line for line in words if line.strip()), f"exit {reply.exit}")
+                found[name] |= {"why": why}
+                out.show(f"{name}  no engine: {why} (start it, or see that this user may use Docker)", style="red")
         tell_errors(out, opened)
         out.document(found)
         return exit_code(opened.errors, found) or (0 if all(each["ok"] for each in found.values()) else 5)

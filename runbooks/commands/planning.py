@@ -25,6 +25,8 @@ FORMAT = 1
 def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = "", patch: bool = False,
          show_secrets: bool = False, forks: str = "") -> int:  # fmt: skip
     """Shows, prints (`--json`, `--patch`) or keeps (`--out`) a plan. Returns 0 for nothing to do, 2 for changes."""
+    if patch and out.as_json:
+        raise InputError("are two forms of one output", key="--json, --patch", mend="name one of them")
     phase = choice.read()
     differing: tuple[str, ...] = ()
     if bool(files) == bool(choice.environment):
@@ -32,6 +34,9 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     if files:
         if keep:
             raise InputError("keeps plans of hosts only", key="--out", mend="use --patch for local files")
+        given = {"--inventory": choice.inventory, "--limit": choice.limit, "--forks": forks}
+        if meant := [option for option, value in given.items() if value]:
+            raise InputError("speaks of hosts, and with --file there are none", key=meant[0], mend="leave it out")
         made, errors, done = offline.offline(file_stack(files, environment=os.environ), phase, out.mask), {}, ["files"]
         if patch and made.hosts[0].blocked:
             raise Refused(made.hosts[0].blocked[0], key="--patch")

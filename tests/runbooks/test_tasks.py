@@ -57,7 +57,20 @@ BAD = {
     "an unknown run": ("rollback --run a --yes", 1, "--run: this controller knows no run a"),
     "an inventory with a typing error": ("plan --phase 1 --env typo --inventory TMP", 1, "typo.yml:4: project_dri: "),
     "a limit that fits no host": ("plan --phase 1 --env far --inventory TMP --limit nobody", 1, "nobody"),
-    "an option that is none": ("plan --phas 1", 1, "No idea what '--phas' is!"),
+    "an option that is none": ("plan --phas 1", 1, "--phas: plan has no such option (did you mean --phase?)"),
+    "an option that is like none": ("status --env staging --yes", 1, "--yes: status has no such option (see ./inv --help status)"),
+    "an option without its value": ("plan --phase", 1, "--phase: needs a value (see ./inv --help plan)"),
+    "a task that is none": ("sttus --env staging", 1, "there is no task 'sttus' (did you mean status?)"),
+    "help for a task that is none": ("--help snapshot.list", 1, "there is no task 'snapshot.list' (did you mean snapshots.list?)"),
+    "a word that belongs nowhere": ("plan 1", 1, "'1' is neither an option of plan nor a task (options begin with --: see ./inv --help plan)"),
+    "two tasks": ("status --env far --inventory TMP plan --phase 1", 1, "status and plan are 2 tasks (give one at a time)"),
+    "no environment": ("status", 1, "--env: names no environment (add --env staging)"),
+    "no service to resolve": ("discovery.resolve --env staging", 1, "SERVICE: discovery.resolve needs one (write ./inv discovery.resolve SERVICE"),
+    "two forms of a plan": ("plan --phase 1 --file TMP/compose.yml --patch --json", 1, "--json, --patch: are two forms of one output"),
+    "two forms of a run's events": ("migrate --phase 1 --env far --inventory TMP --json --json-lines", 1, "--json, --json-lines: are two forms of one output"),
+    "a limit of files": ("plan --phase 1 --file TMP/compose.yml --limit web", 1, "--limit: speaks of hosts, and with --file there are none"),
+    "an inventory that is no folder": ("status --env far --inventory TMP/far.yml", 1, "far.yml: --inventory: is not a folder"),
+    "mutants that are no number": ("mutate --sample few", 1, "--sample: 'few' is not a whole number"),
     "a host that does not answer": ("plan --phase 1 --env far --inventory TMP", 5, "far-1: "),
     "a migration in a freeze": ("migrate --phase 1 --env frozen --inventory TMP --yes", 4,
                                 "shop-1, shop-2: it is frozen (stock-taking): the next time is Sun 9989-01-01 00:00 UTC (wait, or add --override"),
@@ -100,7 +113,13 @@ def ran(tmp_path_factory):
 
     def one(number, typed):
         own = str(folder / f"state-{number}")
-        words = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *typed.replace("TMP", str(folder)).split()]
+        words = [
+            sys.executable,
+            str(ROOT / "cli/program.py"),
+            "--search-root",
+            str(ROOT),
+            *typed.replace("TMP", str(folder)).split(),
+        ]
         environment = {**os.environ, "RUNBOOK_STATE": own, "XDG_STATE_HOME": own, "COLUMNS": "80"}
         environment.pop("RUNBOOK_STORE", None)
         environment.pop("RUNBOOK_TRACEBACK", None)
