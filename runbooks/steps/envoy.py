@@ -24,6 +24,9 @@ ADMIN = 9901
 """On the loopback of the sidecar's own container alone."""
 WORDS = ("envoy", "-c", f"{INSIDE}/envoy.yaml", "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2")
 """How a sidecar is started."""
+WAIT = f"trap 'exit 0' TERM; until [ -e {CERTIFICATES}/current/authority.pem ]; do sleep 0.2; done; exec \"$@\""
+"""What starts it, as `sh -c WAIT sh WORDS`. After a boot of the host its certificates are not there yet: they were in memory, and
+an Envoy that did not find them would never look again."""
 _TYPE = "type.googleapis.com/envoy.extensions."
 _TLS = f"{_TYPE}transport_sockets.tls.v3."
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

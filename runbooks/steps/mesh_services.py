@@ -118,8 +118,8 @@ def sidecar(stack: Stack, member: Member, settings: Mapping[str, Any], facts: Fa
         "image": settings["mesh_image"],
         "user": USER,
         **_bounded(),
-        "entrypoint": [envoy.WORDS[0]],
-        "command": list(envoy.WORDS[1:]),
+        "entrypoint": ["sh", "-c", envoy.WAIT.replace("$", "$$"), "sh"],
+        "command": list(envoy.WORDS),
         "networks": {**{each: {} for each in member.networks}, meshing.network_name(member.name): own},
         "volumes": [
             f"./{folder}/{member.name}.yaml:{target}/envoy.yaml:ro", f"./{folder}/certificate.yaml:{target}/certificate.yaml:ro",

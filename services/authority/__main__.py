@@ -23,6 +23,7 @@ from services.authority.settings import Settings
 PORT = 8080
 SELF = "mesh-authority"
 """Its own identity, with which it tries the mesh."""
+ENDS = (signal.SIGTERM, signal.SIGINT)
 AGAIN_S = 5.0
 """Seconds until it tries again what could not be made."""
 
@@ -99,6 +100,8 @@ def places(given: Sequence[str]) -> dict[str, list[tuple[str, int]]] | None:
 
 
 def main() -> int:
+    # Waited for below: a handler would run in the midst of whatever waits, and must not touch what that holds.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         found = settings.read(os.environ)
         authority = Authority(Path(os.environ.get("AUTHORITY", "/authority")), Path(os.environ.get("CERTIFICATES", "/certificates")), found.domain)  # fmt: skip
@@ -111,10 +114,13 @@ def main() -> int:
     ended = threading.Event()
     # Only its own container asks it: keys are near.
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", PORT))), type("Bound", (Handler,), {"keeper": keeper}))  # fmt: skip
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    keeping = threading.Thread(target=keeper.run, args=(ended,))
+    keeping.start()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"mesh-authority: {len(found.members)} members of {found.domain}", flush=True)
-    keeper.run(ended)
+    signal.sigwait(ENDS)
+    ended.set()
+    keeping.join()
     server.shutdown()
     return 0
 

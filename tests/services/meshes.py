@@ -105,23 +105,30 @@ def files(
 
 @contextmanager
 def sidecar(
-    made: Sidecar,
-    folder: Path,
-    certificates: Path,
-    at: Mapping[Place, Place],
-    twin: Place | None = None,
+    made: Sidecar, folder: Path, certificates: Path, at: Mapping[Place, Place], twin: Place | None = None,
     made_of: Change = str,
-) -> Iterator[int]:
+) -> Iterator[int]:  # fmt: skip
     """A running sidecar, and the port of its metrics."""
+    words, metrics = started(made, folder, certificates, at, twin, made_of)
+    with (folder / f"log-{made.service}").open("wb") as log, servers.running(words, metrics, signal.SIGKILL, stdout=log, stderr=log):  # fmt: skip
+        yield metrics
+
+
+def started(
+    made: Sidecar, folder: Path, certificates: Path, at: Mapping[Place, Place], twin: Place | None = None,
+    made_of: Change = str,
+) -> tuple[list[str | Path], int]:  # fmt: skip
+    """The step's own words that start a sidecar, with this machine's places, and the port of its metrics."""
     metrics, admin = servers.free_port(), servers.free_port()
     own = {("0.0.0.0", envoy.METRICS): ("127.0.0.1", metrics), ("127.0.0.1", envoy.ADMIN): ("127.0.0.1", admin), **at}
     inside = files(made, folder, own, certificates / made.service, twin)
     path = inside / "envoy.yaml"
     path.write_text(made_of(path.read_text()))
-    words = [str(program()), *envoy.WORDS[1:]]
-    words[words.index(f"{envoy.INSIDE}/envoy.yaml")] = str(path)
-    with (inside / "log").open("wb") as log, servers.running(words, metrics, signal.SIGKILL, stdout=log, stderr=log):
-        yield metrics
+    here = {envoy.INSIDE: str(inside), envoy.CERTIFICATES: str(certificates / made.service)}
+    words = ["sh", "-c", envoy.WAIT, "sh", str(program()), *envoy.WORDS[1:]]
+    for old, new in here.items():
+        words = [word.replace(old, new) for word in words]
+    return [*words], metrics
 
 
 def counted(metrics: int, name: str, **labels: str) -> float:

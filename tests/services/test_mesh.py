@@ -184,14 +184,13 @@ def test_certificates_are_renewed_without_a_failed_request(tmp_path: Path) -> No
                     context.maximum_version = ssl.TLSVersion.TLSv1_2
                     with context.wrap_socket(plain) as found:
                         seen.add(found.getpeercert(binary_form=True) or b"")
-                return len(seen) >= 4
+                return len(seen) >= 4 and done[0] > 20
 
             until(renewed)
         finally:
             ended.set()
             asking.join()
         assert failed == []
-        assert done[0] > 20
         # It is the caller's own connections that were made anew, with its own new certificates.
         assert meshes.counted(mesh.caller_metrics, "envoy_cluster_ssl_handshake") >= 1
 
@@ -230,9 +229,14 @@ def test_a_replica_that_fails_five_times_in_a_row_is_left_out(tmp_path: Path) ->
 
 def test_more_than_the_rate_is_refused_with_429(tmp_path: Path) -> None:
     with ExitStack() as held:
-        mesh = Mesh(tmp_path, held, Port(8000, "http", rate=3)).serving()
-        said = [got(mesh.outbound)[0] for _ in range(30)]
-        assert set(said) == {200, 429}
+        mesh = Mesh(tmp_path, held, Port(8000, "http", rate=1)).serving()
+        said = {200: 0, 429: 0}
+
+        def asked() -> bool:
+            said[got(mesh.outbound)[0]] += 1
+            return min(said.values()) > 1
+
+        until(asked)
 
 
 def test_what_speaks_no_http_goes_through_as_it_is(tmp_path: Path) -> None:
@@ -367,3 +371,19 @@ def test_an_authority_that_cannot_begin_says_why_in_one_line(more: dict[str, str
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_sidecar_that_starts_before_its_certificate_is_made_serves_as_soon_as_it_is(tmp_path: Path) -> None:
+    """As after a boot of the host: what was in memory is gone, and nobody waits for anybody."""
+    with ExitStack() as held:
+        app, inbound = servers.free_port(), servers.free_port()
+        certificates = tmp_path / "certificates"
+        (certificates / "app").mkdir(parents=True)
+        at = {("app", 8000): ("127.0.0.1", app), ("0.0.0.0", envoy.FIRST): ("127.0.0.1", inbound)}
+        words, _ = meshes.started(Sidecar("app", DOMAIN, "10.0.0.2", (HTTP,), CALLERS), tmp_path, certificates, at)
+        early = subprocess.Popen(list(map(str, words)), **servers.QUIET)
+        held.callback(early.wait, 60)
+        held.callback(early.terminate)
+        asks = {"app": f"127.0.0.1:{inbound} 127.0.0.1:{servers.free_port()}"}
+        authority = held.enter_context(meshes.authority(tmp_path, "app", **asks))
+        until(lambda: authority.document["services"][0]["mutual"] == "accepted")
