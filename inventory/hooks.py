@@ -12,6 +12,7 @@ from inventory.errors import InputError
 from inventory.secrets import Mask, resolve
 
 WHEN = ("before", "after")
+SOURCES = ("from_env", "from_command")
 KEYS = ("name", "run", "where", "timeout", "on_failure", "env")
 TIMEOUT_S = 60.0
 LONGEST_S = 3600.0
@@ -76,6 +77,9 @@ def _hook(when: str, entry: Any, key: str, path: str, line: int | None) -> Hook:
         if not name.isidentifier() or not name.isascii() or name.startswith("RUNBOOK_"):
             raise InputError("is no variable's name", path=path, line=line, key=f"{key}.env.{name}",
                              mend="write letters, digits and _, not RUNBOOK_...")  # fmt: skip
+        if isinstance(value, Mapping) and len(fields(value, SOURCES, (), f"{key}.env.{name}", path, line)) != 1:
+            raise InputError("is not a secret's source", path=path, line=line, key=f"{key}.env.{name}",
+                             mend="write {from_env: NAME} or {from_command: COMMAND}")  # fmt: skip
         if isinstance(value, list):
             raise InputError("is a list", path=path, line=line, key=f"{key}.env.{name}", mend="write one text")
     return Hook(

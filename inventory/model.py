@@ -34,6 +34,8 @@ class Host:
     become: bool = False
     groups: tuple[str, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, int | None]] = field(default_factory=dict, repr=False, compare=False)
+    """variable -> the file and line where the value that holds stands"""
 
 
 @dataclass(frozen=True)

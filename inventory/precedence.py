@@ -145,6 +145,7 @@ def made_host(name: str, reading: Reading, groups: list[str], declared: Iterable
         become=become,
         groups=tuple(sorted(set(groups) - {"all"})),
         variables=values,
+        places=places,
     )
 
 

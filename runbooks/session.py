@@ -20,6 +20,7 @@ from inventory.pool import Pool
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from runbooks import book, secret_text
+from runbooks.book import Phase
 from runbooks.who import operator
 
 
@@ -85,12 +86,17 @@ def opened(
     *,
     forks: int = fleet.LIMIT,
     at_once: bool = True,
+    phase: Phase | None = None,
 ) -> Iterator[Session]:
     """Reads an environment and connects to its hosts in parallel; the links are closed at the end.
 
-    `at_once` False: a host is connected when it is first used.
+    `at_once` False: a host is connected when it is first used. `phase`: what the inventory wishes of it is read first.
     """
     chosen = selection.limit(inventory.load(environment, folder, book.declared()), pattern)
+    if phase is not None:
+        from runbooks import wishes  # only who plans needs it
+
+        wishes.check(phase, chosen)
     session = Session(chosen, mask, operator(), run_id(), forks=forks)
     for host in chosen.hosts:
         teach(mask, host.variables)

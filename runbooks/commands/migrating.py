@@ -84,7 +84,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         executor = elsewhere(held, how)
         opened = held.enter_context(session.opened(
             choice.environment, choice.inventory, choice.limit, out.mask, forks=options.forks(how.forks),
-            at_once=executor is None,
+            at_once=executor is None, phase=phase,
         ))  # fmt: skip
         away = None
         if executor is not None:

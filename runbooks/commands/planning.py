@@ -45,7 +45,9 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
         from runbooks.commands import standing
 
         many = options.forks(forks)
-        with session.opened(choice.environment, choice.inventory, choice.limit, out.mask, forks=many) as opened:
+        with session.opened(
+            choice.environment, choice.inventory, choice.limit, out.mask, forks=many, phase=phase
+        ) as opened:
             made = propose.live(opened, phase, lambda _event: None)
             made, differing = standing.looked(opened, made)
             errors, done = opened.errors, list(opened.links)

@@ -64,6 +64,8 @@ def problem(where: str, given: Any) -> tuple[str, str] | None:
 
 def near(word: Any, known: tuple[str, ...]) -> str:
     found = get_close_matches(str(word), known, n=1)
+    if not found and not known:
+        return "there is none: leave it out"
     return f"did you mean {found[0]}?" if found else f"write {' or '.join(known)}"
 
 

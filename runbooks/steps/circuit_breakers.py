@@ -133,7 +133,7 @@ def planned(
     stack: Stack, aggregator: str, facts: Facts, settings: Mapping[str, Any], kept: list[Kept]
 ) -> tuple[list[Pointer], list[Breaker], list[Refusal]]:
     """The consumers' places that move, the breakers that they move to, and what cannot move."""
-    known = {name.removeprefix("CHECK_") for name in stack.services[aggregator].environment if name.startswith("CHECK_")}  # fmt: skip
+    known = {name.removeprefix("CHECK_"): variable.value or "" for name, variable in stack.services[aggregator].environment.items() if name.startswith("CHECK_")}  # fmt: skip
     optional = stack.services[aggregator].environment.get("OPTIONAL")
     without = frozenset((optional.value or "").split()) if optional else frozenset[str]()
     found, _ = health_aggregator.wanted(stack, facts, {name: default for name, (_, default, _) in health_aggregator.SETTINGS.items()})  # fmt: skip
@@ -150,6 +150,10 @@ def planned(
             kept.append(Kept(name, "breaker", "follows the master, and closes connections at once while there is none"))
             continue
         dependency = dependencies.of(stack, each)
+        if dependency.pooler is not None and known.get(name, "").startswith("tcp://"):
+            # Its login was found since the aggregator was made, or its check was named: a port that accepts is no proof of a database.
+            kept.append(Kept(name, "breaker", f"{aggregator} asks its port alone, not with a query: name a URL in aggregator_checks before it is added"))  # fmt: skip
+            continue
         if own is None and name in without and any(_pointers(stack, dependency, settings, dependency.port, facts)):
             kept.append(Kept(name, "breaker", "is optional: name it in breakers to put it behind one"))
             continue

@@ -175,7 +175,7 @@ def test_an_environment_that_is_not_there_names_those_that_are(folder, name: str
 
 
 def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there are: none"):
+    with pytest.raises(InputError, match="absent: --inventory: is not a folder"):
         inventory.load("shop", tmp_path / "absent")
 
 

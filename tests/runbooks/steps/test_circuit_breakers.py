@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inventory.errors import InputError
-from runbooks import book
+from runbooks import book, draft
 from runbooks.compose.model import Stack
 from runbooks.model import NO_FACTS, Change
 from runbooks.steps import circuit_breakers
@@ -54,6 +54,24 @@ def stack(text: str = TEXT) -> Stack:
 
 def planned(on: Stack, **more: Any) -> Change:
     return change(STEP, on, NO_FACTS, **more)
+
+
+def test_a_database_whose_login_is_found_later_gets_no_breaker_as_its_aggregator_asks_the_port_alone() -> None:
+    # Phase 3 puts passwords into .env. Phase 2, planned again, must then have nothing to do.
+    plain = (
+        "services:\n  db: {image: 'postgres:17', environment: {POSTGRES_PASSWORD: geheim-db}}\n"
+        "  api: {image: shop/api, environment: {DATABASE_URL: 'postgres://postgres:geheim-db@db:5432/shop'}}\n"
+    )
+    was = draft.walk(book.load("2"), stack_of(plain), NO_FACTS, {}).stages[-1].after
+    assert "CHECK_db" in was.services["health-aggregator"].environment
+    now = draft.walk(book.load("3"), was, NO_FACTS, {}).stages[-1].after
+    assert now.services["db"].environment["POSTGRES_PASSWORD"].raw == "${POSTGRES_PASSWORD}"
+    assert [
+        step.edits
+        for stage in draft.walk(book.load("2"), now, NO_FACTS, {}).stages
+        for _, step in stage.steps
+        if step.edits
+    ] == []
 
 
 def value(made: Change, service: str, variable: str) -> str | None:
