@@ -8,6 +8,8 @@ seconds on.
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import psycopg_pool
@@ -19,6 +21,8 @@ import startup
 
 # The port that the platform's backend listens on.
 PORT = 2000
+# How long a request waits for a connection to the database, and how soon it tries again, in seconds.
+LIMIT_S, PAUSE_S = 5, 0.5
 
 
 def main() -> None:
@@ -43,14 +47,10 @@ def main() -> None:
         standin.require(os.environ.get(variable, ""))
     startup.wait("backend")
     limit = counter.getdel("drill:fail_after_s")
-    # Transaction pooling allows no prepared statement that outlives its transaction in older poolers: none is made.
+    # Transaction pooling allows no prepared statement that outlives its transaction in older poolers: none is made. After an
+    # outage the next request connects, as pools of most languages do: this one would pause for up to minutes by itself.
     pool = psycopg_pool.ConnectionPool(
-        database,
-        min_size=2,
-        max_size=10,
-        timeout=5,
-        kwargs={"prepare_threshold": None},
-        check=psycopg_pool.ConnectionPool.check_connection,
+        database, min_size=2, max_size=10, reconnect_timeout=0, kwargs={"prepare_threshold": None}
     )
     fails_at = time.monotonic() + float(limit) if limit else None
     print("backend: ready", flush=True)
@@ -62,18 +62,48 @@ def answer(path: str, pool: psycopg_pool.ConnectionPool, counter: redis.Redis, f
         if path == "/health":
             if fails_at is not None and time.monotonic() >= fails_at:
                 return 503, {"status": "unhealthy", "reason": "drill"}
-            with pool.connection() as connection:
+            with sound(pool) as connection:
                 connection.execute("select 1")
             counter.ping()
             return {"status": "healthy"}
         if path == "/api/reconcile":
-            with pool.connection() as connection:
+            with sound(pool) as connection:
                 row = connection.execute("insert into reconciled default values returning id").fetchone()
             return {"id": row[0], "count": counter.incr("reconciled")}
     except (psycopg.Error, psycopg_pool.PoolTimeout, redis.RedisError) as error:
         print(f"connection attempt failed: {type(error).__name__}", flush=True)
         return 503, {"status": "unhealthy", "reason": type(error).__name__}
     return None
+
+
+@contextmanager
+def sound(pool: psycopg_pool.ConnectionPool) -> Iterator[psycopg.Connection]:
+    """A connection that works. Those of before a restart of the database are given back at once, one after another: the
+    pool's own check pauses between them (1 s, 2 s, ...), so that who comes first after load would get no answer in time.
+    """
+    end, given_back = time.monotonic() + LIMIT_S, 0
+    while True:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise psycopg_pool.PoolTimeout(f"no connection in {LIMIT_S} s")
+        try:
+            # In slices: each of them has the pool connect anew where it has too few.
+            connection = pool.getconn(timeout=min(PAUSE_S, left))
+        except psycopg_pool.PoolTimeout:
+            continue
+        try:
+            pool.check_connection(connection)
+            break
+        except psycopg.Error:
+            pool.putconn(connection)
+            given_back += 1
+            if given_back > pool.max_size:
+                time.sleep(min(PAUSE_S, left))  # new ones fail, too
+    try:
+        with connection:
+            yield connection
+    finally:
+        pool.putconn(connection)
 
 
 if __name__ == "__main__":

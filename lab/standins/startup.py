@@ -1,4 +1,4 @@
-"""How long each stand-in takes from start to its first answer: the only place in the lab where anything sleeps.
+"""How long each stand-in takes from start to its first answer: the only place where a stand-in sleeps for show.
 
 The seconds are chosen, not measured on the real programs: they keep the order and rough proportion of a small
 single-node stack (the JVM programs slow, Kibana after them, the rest quick) at about a fifth of the usual size, so that

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,29 @@ class Practice:
     def would_recreate(self) -> int:
         """How many containers a plain `up` would recreate."""
         return int(self.sh(DRY_RUN))
+
+
+@contextmanager
+def as_soon_as(host: Practice, there: str, then: str) -> Iterator[None]:
+    """Somebody who waits on the host for a container and then does something to it, until the block ends."""
+    flag = "/tmp/sabotage"
+    host.sh(f"touch {flag}; (while [ -e {flag} ]; do if {there}; then {then}; exit; fi; sleep 0.2; done) >/dev/null 2>&1 &")  # fmt: skip
+    try:
+        yield
+    finally:
+        host.sh(f"rm -f {flag}")
+
+
+def steps_of(ran: Ran) -> list[str]:
+    """The steps that a run gated, in their order."""
+    gates = [event for event in ran.document["events"] if event["event"] == "gate_started" and event["after"] == "change"]  # fmt: skip
+    return [step for event in gates for step in event["steps"]]
+
+
+def failing(ran: Ran) -> set[str]:
+    """The probes that failed in some round of a run."""
+    rounds = [event for event in ran.document["events"] if event["event"] == "gate_round"]
+    return {each["probe"] for event in rounds for each in event["failing"]}
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from lab import demo_2
 from lab.measure import aggregator, drills
 from runbooks import soaking
 from runbooks.soaking import Ticker
-from tests.lab.conftest import Practice, Ran
+from tests.lab.conftest import Practice, Ran, as_soon_as, failing, steps_of
 
 pytestmark = pytest.mark.lab
 Inv = Callable[..., Ran]
@@ -66,17 +65,6 @@ def until(holds: Callable[[], Any]) -> Any:
         assert time.monotonic() < end, "it never came to be"
         time.sleep(0.5)
     return found
-
-
-@contextmanager
-def as_soon_as(host: Practice, there: str, then: str) -> Iterator[None]:
-    """Somebody who waits on the host for a container and then does something to it, until the block ends."""
-    flag = "/tmp/sabotage"
-    host.sh(f"touch {flag}; (while [ -e {flag} ]; do if {there}; then {then}; exit; fi; sleep 0.2; done) >/dev/null 2>&1 &")  # fmt: skip
-    try:
-        yield
-    finally:
-        host.sh(f"rm -f {flag}")
 
 
 def test_phase_2_is_refused_alone_in_force_afterwards_and_goes_back_alone_or_with_phase_1(
@@ -126,18 +114,6 @@ def test_phase_2_is_refused_alone_in_force_afterwards_and_goes_back_alone_or_wit
     assert both.code == 0, both.err + both.out
     assert host.state() == before
     assert host.would_recreate() == 0
-
-
-def steps_of(ran: Ran) -> list[str]:
-    """The steps that a run gated, in their order."""
-    gates = [event for event in ran.document["events"] if event["event"] == "gate_started" and event["after"] == "change"]  # fmt: skip
-    return [step for event in gates for step in event["steps"]]
-
-
-def failing(ran: Ran) -> set[str]:
-    """The probes that failed in some round of a run."""
-    rounds = [event for event in ran.document["events"] if event["event"] == "gate_round"]
-    return {each["probe"] for event in rounds for each in event["failing"]}
 
 
 def limits_are_in_force(host: Practice) -> None:

@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.lab.conftest import Practice, Ran
+from tests.lab.conftest import Practice, Ran, failing
 
 pytestmark = pytest.mark.lab
 Inv = Callable[..., Ran]
@@ -79,9 +78,3 @@ def test_phase_3_is_in_force_shown_by_its_probes_sabotaged_and_rolled_back_byte_
     assert back.code == 0, back.err + back.out
     assert host.state() == before
     assert host.would_recreate() == 0
-
-
-def failing(ran: Ran) -> set[str]:
-    """The probes that failed in some round of a run."""
-    rounds: list[dict[str, Any]] = [event for event in ran.document["events"] if event["event"] == "gate_round"]
-    return {each["probe"] for event in rounds for each in event["failing"]}
