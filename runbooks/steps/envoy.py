@@ -157,16 +157,20 @@ def _inbound(sidecar: Sidecar, port: Port, listen: int) -> dict[str, Any]:
 
 
 def _outbound(sidecar: Sidecar, number: int, targets: Sequence[Target]) -> dict[str, Any]:
-    """Takes what its own service sends, on the network that only the two are on. HTTP services may share a port."""
+    """Takes what its own service sends, on the network that only the two are on.
+
+    HTTP services may share a port, and are told apart by their names; where there is one, it may be called as it is
+    called outside (proxies hand the name on that they were asked for).
+    """
     first = targets[0]
     if first.port.protocol == "tcp":
         filters = [_proxy(_to(first))]
     else:
         hosts = [
-            {"name": each.service, "domains": [form for name in each.names for form in (name, f"{name}:{number}")],
+            {"name": each.service, "domains": [form for name in each.names for form in (name, f"{name}:{number}")] if len(targets) > 1 else ["*"],
              "routes": [_route(_to(each))]} for each in targets
         ]  # fmt: skip
-        filters = [_http(f"out_{number}", hosts, 0)]
+        filters = [_http(f"out_{number}", hosts, 0, usual=first.service)]
     return _listener(f"out_{number}", sidecar.address, number, [{"filters": filters}])
 
 
@@ -183,7 +187,9 @@ def _route(cluster: str) -> dict[str, Any]:
     return {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s", "retry_policy": again}}
 
 
-def _http(name: str, hosts: list[dict[str, Any]], rate: int, *, client: bool = False) -> dict[str, Any]:
+def _http(
+    name: str, hosts: list[dict[str, Any]], rate: int, *, client: bool = False, usual: str = ""
+) -> dict[str, Any]:
     limit = [_typed("envoy.filters.http.local_ratelimit", "filters.http.local_ratelimit.v3.LocalRateLimit",
                     stat_prefix="in_limited", token_bucket=_bucket(rate), filter_enabled=_ALWAYS, filter_enforced=_ALWAYS)] if rate else []  # fmt: skip
     # Who called is told to the service; what a caller says of itself is not believed.
@@ -192,8 +198,11 @@ def _http(name: str, hosts: list[dict[str, Any]], rate: int, *, client: bool = F
         "envoy.filters.network.http_connection_manager",
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name, stream_idle_timeout="0s", upgrade_configs=[{"upgrade_type": "websocket"}], **told,
+        # Proxies speak HTTP/1.0 unless told otherwise; who answers is the service, by its own name.
+        http_protocol_options={"accept_http_10": True, **({"default_host_for_http_10": usual} if usual else {})},
+        server_header_transformation="PASS_THROUGH",
         route_config={"name": name, "virtual_hosts": hosts},
-        http_filters=[*limit, _typed("envoy.filters.http.router", "filters.http.router.v3.Router")],
+        http_filters=[*limit, _typed("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True)],
     )  # fmt: skip
 
 

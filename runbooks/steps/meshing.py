@@ -215,7 +215,8 @@ def _outbound(
             usual = asked.port_of(other)
             if not found and other.name in service.edges and usual and (made := _pass(stack, service, other, usual)):
                 waits.append(made)
-    wrong += _clashes(calls, passes)
+    # A breaker hands on the name that it was asked for itself, and its services could not be told apart by it.
+    wrong += _clashes(calls, passes, told_apart=images.added(service) != "circuit_breakers")
     taken = [*(each.port.number for each in calls), *(each.port for each in passes), *(each.port for each in waits)]
     free = [each for each in waits if taken.count(each.port) == 1]
     return tuple(calls), (*passes, *free), wrong, [each.names[0] for each in waits if each not in free]
@@ -249,11 +250,11 @@ def _reaches(own: Any) -> list[str]:
     return list(own.get("reaches", ())) if isinstance(own, Mapping) else []
 
 
-def _clashes(calls: list[Target], passes: list[Pass]) -> Iterator[tuple[str, str]]:
+def _clashes(calls: list[Target], passes: list[Pass], *, told_apart: bool) -> Iterator[tuple[str, str]]:
     """A sidecar has one address: only HTTP services can be told apart behind one port of it."""
     users: dict[int, list[tuple[str, bool]]] = {}
     for each in calls:
-        users.setdefault(each.port.number, []).append((each.service, each.port.protocol == "http"))
+        users.setdefault(each.port.number, []).append((each.service, told_apart and each.port.protocol == "http"))
     for passed in passes:
         users.setdefault(passed.port, []).append((passed.names[0], False))
     for port, found in users.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,18 @@ DOMAIN = "shop"
 Place = tuple[str, int]
 Change = Callable[[str], str]
 """What a test makes of a configuration that is ready: its text after."""
+
+
+_PORTS = itertools.count(10000 + 100 * (os.getpid() % 200))
+
+
+def port() -> int:
+    """A port that nobody has, and that is handed out once: below those that the system gives to connections, of which there are many here."""
+    for found in _PORTS:
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", found))
+            return found
+    raise AssertionError
 
 
 def program() -> Path | None:
@@ -56,16 +70,16 @@ class Authority:
 @contextmanager
 def authority(folder: Path, *members: str, renew_s: int = 3600, **asks: str) -> Iterator[Authority]:
     """The real program, once every member has a certificate."""
-    port, certificates = servers.free_port(), folder / "certificates"
+    at, certificates = port(), folder / "certificates"
     for name in (*members, "mesh-authority"):
         (certificates / name).mkdir(parents=True, exist_ok=True)
     (folder / "authority").mkdir(exist_ok=True)
     own = {
-        "PATH": os.environ["PATH"], "PORT": str(port), "DOMAIN": DOMAIN, "MEMBERS": " ".join(members), "RENEW_S": str(renew_s),
+        "PATH": os.environ["PATH"], "PORT": str(at), "DOMAIN": DOMAIN, "MEMBERS": " ".join(members), "RENEW_S": str(renew_s),
         "AUTHORITY": str(folder / "authority"), "CERTIFICATES": str(certificates), **{f"ASK_{name}": each for name, each in asks.items()},
     }  # fmt: skip
-    with servers.running([sys.executable, "-m", "services.authority"], port, env=own, cwd=servers.ROOT) as process:
-        yield Authority(port, certificates, process)
+    with servers.running([sys.executable, "-m", "services.authority"], at, env=own, cwd=servers.ROOT) as process:
+        yield Authority(at, certificates, process)
 
 
 def adapted(text: str, at: Mapping[Place, Place], inside: Path, certificates: Path, twin: Place | None = None) -> str:
@@ -119,7 +133,7 @@ def started(
     made_of: Change = str,
 ) -> tuple[list[str | Path], int]:  # fmt: skip
     """The step's own words that start a sidecar, with this machine's places, and the port of its metrics."""
-    metrics, admin = servers.free_port(), servers.free_port()
+    metrics, admin = port(), port()
     own = {("0.0.0.0", envoy.METRICS): ("127.0.0.1", metrics), ("127.0.0.1", envoy.ADMIN): ("127.0.0.1", admin), **at}
     inside = files(made, folder, own, certificates / made.service, twin)
     path = inside / "envoy.yaml"

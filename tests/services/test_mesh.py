@@ -81,8 +81,8 @@ class Mesh:
         inbound_of: Change = str,
     ) -> None:
         self.folder, self.held = folder, held
-        self.inbound, self.outbound, self.app = (servers.free_port() for _ in range(3))
-        asks = {"app": f"127.0.0.1:{self.inbound} 127.0.0.1:{servers.free_port()}"}
+        self.inbound, self.outbound, self.app = (meshes.port() for _ in range(3))
+        asks = {"app": f"127.0.0.1:{self.inbound} 127.0.0.1:{meshes.port()}"}
         self.authority: Authority = held.enter_context(meshes.authority(folder, "app", "caller", "other", renew_s=renew_s, **asks))  # fmt: skip
         own = Sidecar("app", DOMAIN, "10.0.0.2", (port,), CALLERS)
         called = Target("app", ("app",), port, "app-mesh", envoy.FIRST)
@@ -134,7 +134,16 @@ def mesh(tmp_path: Path) -> Iterator[Mesh]:
 def test_a_caller_gets_through_and_the_service_is_told_who_it_is_whatever_it_says_itself(mesh: Mesh) -> None:
     assert got(mesh.outbound) == (200, "URI=spiffe://shop/caller")
     assert got(mesh.outbound, host="app") == (200, "URI=spiffe://shop/caller")
-    assert got(mesh.outbound, host="elsewhere")[0] == 404
+    # As a proxy hands it on: the name that it was asked for, and HTTP/1.0.
+    assert got(mesh.outbound, host="www.example.com") == (200, "URI=spiffe://shop/caller")
+    for more in ("", "Host: www.example.com\r\n"):
+        with socket.create_connection(("127.0.0.1", mesh.outbound), 60) as plain:
+            plain.sendall(f"GET / HTTP/1.0\r\n{more}\r\n".encode())
+            said = plain.makefile("rb").read()
+        assert b" 200 " in said.splitlines()[0]
+        assert said.endswith(b"URI=spiffe://shop/caller")
+        assert b"server: BaseHTTP" in said
+        assert b"x-envoy" not in said
 
 
 def test_plain_text_is_refused_and_so_is_who_shows_nothing_or_is_no_caller_or_comes_from_elsewhere(
@@ -216,7 +225,7 @@ def test_who_cannot_be_reached_is_tried_again_and_who_answered_with_an_error_is_
 
 def test_a_replica_that_fails_five_times_in_a_row_is_left_out(tmp_path: Path) -> None:
     with ExitStack() as held:
-        sick = servers.free_port()
+        sick = meshes.port()
         words: list[str | Path] = [sys.executable, "-c", SAYS, str(sick), "500"]
         held.enter_context(servers.running(words, sick))
         mesh = Mesh(tmp_path, held, twin=sick)
@@ -325,7 +334,7 @@ def test_a_sidecar_s_health_check_asks_envoy_itself(mesh: Mesh) -> None:
     document = json.loads((mesh.folder / "inside-app" / "envoy.yaml").read_text())
     assert answers(document["admin"]["address"]["socket_address"]["port_value"])
     assert not answers(mesh.app)
-    assert not answers(servers.free_port())
+    assert not answers(meshes.port())
 
 
 def test_a_certificate_that_cannot_be_made_is_told_and_what_is_there_goes_on(tmp_path: Path) -> None:
@@ -376,7 +385,7 @@ def test_an_authority_that_cannot_begin_says_why_in_one_line(more: dict[str, str
 def test_a_sidecar_that_starts_before_its_certificate_is_made_serves_as_soon_as_it_is(tmp_path: Path) -> None:
     """As after a boot of the host: what was in memory is gone, and nobody waits for anybody."""
     with ExitStack() as held:
-        app, inbound = servers.free_port(), servers.free_port()
+        app, inbound = meshes.port(), meshes.port()
         certificates = tmp_path / "certificates"
         (certificates / "app").mkdir(parents=True)
         at = {("app", 8000): ("127.0.0.1", app), ("0.0.0.0", envoy.FIRST): ("127.0.0.1", inbound)}
@@ -384,6 +393,6 @@ def test_a_sidecar_that_starts_before_its_certificate_is_made_serves_as_soon_as_
         early = subprocess.Popen(list(map(str, words)), **servers.QUIET)
         held.callback(early.wait, 60)
         held.callback(early.terminate)
-        asks = {"app": f"127.0.0.1:{inbound} 127.0.0.1:{servers.free_port()}"}
+        asks = {"app": f"127.0.0.1:{inbound} 127.0.0.1:{meshes.port()}"}
         authority = held.enter_context(meshes.authority(tmp_path, "app", **asks))
         until(lambda: authority.document["services"][0]["mutual"] == "accepted")
