@@ -4,7 +4,9 @@ import contextlib
 import os
 import select
 import shutil
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,17 @@ def test_a_command_that_is_lost_is_told_from_one_that_runs(ready, tmp_path, life
     assert ready.last_command() == ("lost", "up web")
     assert ready.recover() == ("command lost: up web",)
     assert ready.recover() == ()
+
+
+def test_a_command_that_nobody_has_fetched_the_end_of_is_lost(ready, tmp_path):
+    ready.execute(["true"], 20, about="up web")
+    (folder,) = (tmp_path / "state/commands").iterdir()
+    (folder / "exit").unlink()
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        began = Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        (folder / "life").write_text(f"{zombie.pid} {began}\n")
+        assert ready.last_command() == ("lost", "up web")
 
 
 def test_more_than_twenty_notes_are_seen_without_anything_else_to_mend(ready, writer, tmp_path):

@@ -16,6 +16,7 @@ __all__ = ["ready", "shimmed", "shims"]
 
 pytestmark = pytest.mark.slow
 
+NOBODY = 65534
 root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 
 
@@ -52,22 +53,40 @@ def test_an_owner_that_cannot_be_given_is_no_written_file(ready, project, shims,
     assert {name: entry for name, entry in seen(project).items() if name != "new"} == before
 
 
-@root
-def test_a_group_that_a_plain_user_cannot_give_is_refused_before_anything_is_written():
+@pytest.fixture
+def plain():
+    """A writer with a plain user's rights, and its project, which such a user can reach."""
     base = Path(tempfile.mkdtemp())
-    try:
-        project = base / "shop"
-        project.mkdir()
-        for path in (base, project):
-            os.chown(path, 65534, 65534)
-        host = HostWriter(
-            ShellLink(project, user=65534), str(project), "shop", run="run-1", who="e@l", state_dir=str(base / "state")
-        )
-        host.prepare()
-        host.lock()
-        for owner, said in (((65534, 1), "belongs to group 1, which"), ((1, 65534), "belongs to user 1, which")):
-            with pytest.raises(Refused, match=rf"made {said} \S+ cannot restore"):
-                host.commit(transaction(host, project, {"made": b"x"}, uid=owner[0], gid=owner[1]))
-        assert not (project / "made").exists() and host.snapshots() == ()
-    finally:
-        shutil.rmtree(base)
+    project = base / "shop"
+    project.mkdir()
+    for path in (base, project):
+        os.chown(path, NOBODY, NOBODY)
+    link = ShellLink(project, user=NOBODY)
+    host = HostWriter(link, str(project), "shop", run="run-1", who="e@l", state_dir=str(base / "state"))
+    host.prepare()
+    host.lock()
+    yield host, project
+    shutil.rmtree(base)
+
+
+@root
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [((NOBODY, 1), "belongs to group 1, which"), ((1, NOBODY), "belongs to user 1, which")],
+    ids=["group", "user"],
+)
+def test_an_owner_that_a_plain_user_cannot_give_is_refused_before_anything_is_written(plain, owner, said):
+    host, project = plain
+    with pytest.raises(Refused, match=rf"made {said} \S+ cannot restore"):
+        host.commit(transaction(host, project, {"made": b"x"}, uid=owner[0], gid=owner[1]))
+    assert not (project / "made").exists() and host.snapshots() == ()
+
+
+@root
+def test_a_file_of_another_user_is_not_taken_over(plain):
+    host, project = plain
+    (project / "theirs").write_text("a")
+    (project / "theirs").chmod(0o644)
+    with pytest.raises(Refused, match=r"theirs belongs to user 0, which \S+ cannot restore"):
+        host.commit(transaction(host, project, {"theirs": b"b"}, uid=NOBODY, gid=NOBODY))
+    assert (project / "theirs").read_text() == "a" and host.snapshots() == ()

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from inventory.errors import HostFailed, Refused
+from inventory.errors import HostFailed, Locked, Refused
+from rollback import records
 from tests.rollback.shims import FAILS, cut_off, ready, seen, shimmed, shims, transaction
 
 __all__ = ["ready", "shimmed", "shims"]
@@ -249,6 +250,34 @@ def test_a_project_is_free_or_says_whose_it_is(ready):
     assert ready._call("owner").text.split()[0] == "locked"
     ready.release()
     assert ready._call("owner").text == "free\n"
+
+
+def test_a_lock_alone_keeps_another_run_from_mending(ready, writer):
+    with pytest.raises(Locked, match="run-1"):
+        writer(run="run-2").recover()
+    assert ready.owner().run == "run-1"
+
+
+def test_a_lock_is_given_back_before_the_journals_head_is_told(ready):
+    assert [line.split()[0] for line in ready._call("release").text.splitlines()] == ["released", "head"]
+
+
+def test_snapshots_go_while_the_lock_is_held(ready, writer, project, shims):
+    ready.undo(ready.commit(transaction(ready, project, {".env": b"A=2"})))
+    ready.release()
+    shims.at("rm", "*/snapshots/*.json", 'if [ ! -h "$PROJECT/.compose-runbook.lock" ]; then touch "$OUTSIDE/free"; fi')
+    other = writer(run="run-2", path=str(shims.folder), more=shims.more)
+    other.prune([snapshot.id for snapshot in other.snapshots()])
+    assert shims.struck
+    assert not (shims.outside / "free").exists()
+    assert other.owner() is None
+
+
+def test_an_event_of_no_kind_is_not_written(ready):
+    for lines in (["", "-", "{}"], ["gate", "", "{}"]):
+        with pytest.raises(Refused, match="cannot write"):
+            ready._call("note", records.packed(lines))
+    assert ready.journal() == ()
 
 
 def test_notes_without_a_snapshot_go_and_those_of_one_stay(ready, writer, project, tmp_path):

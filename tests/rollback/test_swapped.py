@@ -259,3 +259,12 @@ def test_a_program_without_its_data_says_that_there_is_none(ready, data):
     with pytest.raises(Refused, match="here: no data"):
         ready._call("note", data)
     assert ready.journal() == ()
+
+
+def test_new_bytes_for_which_there_is_no_room_are_told_from_those_that_did_not_arrive(ready, project, shims, shimmed):
+    change = transaction(ready, project, {"docker-compose.yml": b"services: {web: {}}\n"})
+    shims.at("head", "-c 20", FAILS)
+    with pytest.raises(Refused, match=r"no space to keep \S.*/docker-compose\.yml in "):
+        shimmed.commit(change)
+    assert shims.struck
+    assert (project / "docker-compose.yml").read_text() == "services: {}\n"
