@@ -43,8 +43,8 @@ def test_the_wishes_stand_beside_the_project_and_production_requires_a_shorter_s
 
 
 def test_a_soak_is_as_long_as_its_claim_needs_and_its_ticks_are_further_apart_than_a_round_takes() -> None:
-    assert demo_all.fitting(100, 2.01) == Wanted(32 * 4.1, 4.1)
-    assert demo_all.fitting(1000, 0.1) == Wanted(36.0, 2.0)  # no shorter than what production requires
+    assert demo_all.fitting(100, 2.01) == Wanted(31 * 3.1, 3.1)
+    assert demo_all.fitting(1000, 0.1) == Wanted(36.0, 1.5)  # no shorter than what production requires
     assert demo_all.fitting(0, 0.1).seconds > 3000
 
 
