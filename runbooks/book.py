@@ -25,6 +25,8 @@ FOLDER = Path(__file__).resolve().parent
 
 
 KEYS = ("name", "step", "tags", "risk", "together", "vars", "when", "gate", "apply")
+LISTS_OF_MAPPINGS = ("cache_warm",)
+"""Settings whose entries are mappings; those of all other lists are texts."""
 PHASE_KEYS = ("name", "requires", "gate", "steps")
 _WHEN = re.compile(r"(?:(not)\s+)?(?:(live)|(service|image)\s+(\S+))\Z")
 
@@ -85,9 +87,7 @@ def load(phase: str, folder: Path | None = None) -> Phase:
             raise InputError(
                 what, path=where, line=text.line(fields["requires"]), key="requires", mend="name an earlier phase"
             )
-    return Phase(
-        str(text.value(fields["name"])) if "name" in fields else f"phase {number}", number, where, requires, made
-    )
+    return Phase(worded(fields, "name", where) or f"phase {number}", number, where, requires, made)
 
 
 def select(phase: Phase, steps: Sequence[str], tags: Sequence[str]) -> Phase:
@@ -151,14 +151,14 @@ def read_step(node: Node, where: str, usual: Gate | None) -> PhaseStep:
         )
     apply = applying.read(text.value(fields["apply"]), where, text.line(fields["apply"])) if "apply" in fields else "up"
     return PhaseStep(
-        name=str(text.value(fields["name"])) if "name" in fields else kind,
+        name=worded(fields, "name", where) or kind,
         kind=kind,
         tags=tuple(str(tag) for tag in listed(fields.get("tags"), where, "tags")),
         risk=risk,
         gate=gate_of(fields.get("gate"), where, usual or (applying.ONCE if apply == applying.LATER else Gate())),
         when=when,
         vars=given,
-        together=str(text.value(fields["together"])) if "together" in fields else None,
+        together=worded(fields, "together", where) or None,
         line=line,
         apply=apply,
     )
@@ -176,6 +176,16 @@ def checked(node: MappingNode, known: tuple[str, ...], where: str, above: str) -
             )
         found[str(key.value)] = value
     return found
+
+
+def worded(fields: Mapping[str, Node], key: str, where: str) -> str:
+    """A name; empty where it is left out. Raises InputError for a list, a mapping, or nothing after the colon."""
+    if key not in fields:
+        return ""
+    found = text.value(fields[key])
+    if not isinstance(found, (str, int, float)) or not str(found).strip():
+        raise InputError("must be a text", path=where, line=text.line(fields[key]), key=key, mend=f"write {key}: WORDS")
+    return str(found)
 
 
 def listed(node: Node | None, where: str, key: str) -> list[Any]:
@@ -251,6 +261,8 @@ def check_setting(kind: str, name: str, value: Any, where: str, line: int | None
             key=f"vars.{name}",
             mend=f"write a {kinds[wanted]}",
         )
+    if isinstance(value, list) and name not in LISTS_OF_MAPPINGS and not all(isinstance(item, str) for item in value):
+        raise InputError(f"must be a list of texts: {what}", path=where, line=line, key=f"vars.{name}", mend="quote what looks like a number")  # fmt: skip
     # A step says itself what else it can tell to be wrong; most have nothing to say.
     found = getattr(STEPS[kind], "problem", lambda _name, _value: None)(name, value)
     if found:

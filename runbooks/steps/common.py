@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from checks.model import Probe
+from inventory.errors import InputError
 from runbooks.compose.model import Applied, Operation, Stack
 from runbooks.model import Refusal
+from runbooks.steps import bounds
 
 
 def refusals(applied: Applied, what: str) -> tuple[tuple[Refusal, ...], tuple[Operation, ...]]:
@@ -17,6 +19,13 @@ def refusals(applied: Applied, what: str) -> tuple[tuple[Refusal, ...], tuple[Op
         for entry in applied.refused
     )
     return tuple(dict.fromkeys(told)), failed
+
+
+def must_be_there(stack: Stack, setting: str, names: Iterable[str]) -> None:
+    """Raises InputError, with "did you mean", for a service that a setting names and the stack does not have."""
+    for name in names:
+        if name not in stack.services:
+            raise InputError(f"there is no service {name}", key=setting, mend=bounds.near(name, tuple(stack.services)))
 
 
 def health_probes(stack: Stack, services: Iterable[str]) -> tuple[Probe, ...]:

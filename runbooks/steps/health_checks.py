@@ -12,7 +12,7 @@ from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
 from runbooks.steps import catalogue, images
 from runbooks.steps.catalogue import RUNTIMES, UNKNOWN, WRONG_PORT, Check, Entry
-from runbooks.steps.common import argv, health_probes, refusals
+from runbooks.steps.common import argv, health_probes, must_be_there, refusals
 
 NAME = "health_checks"
 SETTINGS: Mapping[str, tuple[type, Any, str]] = {
@@ -84,6 +84,7 @@ def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Quest
 
 def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     """Adds a proven check to each service without one, and quick first checks to those that have a slow one."""
+    must_be_there(stack, "health_checks", settings["health_checks"])
     operations: list[Operation] = []
     altered: dict[str, tuple[str, str, Proof, str]] = {}
     kept: list[Kept] = []

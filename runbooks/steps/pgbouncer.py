@@ -10,7 +10,7 @@ from runbooks.compose import graph, splice
 from runbooks.compose.model import AddDependency, Applied, Condition, Operation, ReplaceText, SetVariable, Stack
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question, Refusal
 from runbooks.steps import images, pooling
-from runbooks.steps.common import health_probes, refusals
+from runbooks.steps.common import health_probes, must_be_there, refusals
 from runbooks.steps.pooling import Pointer, Pooler
 from runbooks.steps.urls import Login
 
@@ -28,6 +28,11 @@ DIRECT = 10
 """Connections left for each service that keeps its direct way."""
 USUAL_POOL, USUAL_CLIENTS = 20, 100
 """PgBouncer's defaults of default_pool_size and max_client_conn."""
+
+
+def problem(name: str, value: Any) -> tuple[str, str] | None:
+    """What is wrong with a setting of the right type, and the mend."""
+    return (f"{value!r} is no count", "write 1 or more") if name != "pool_exclude" and value < 1 else None
 
 
 def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Question, ...]:
@@ -59,6 +64,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     pooler, reason = pooling.find(stack)
     if pooler is None:
         return Change(step=NAME, risk="medium", stack=stack, kept=(Kept("", "pool", reason),))
+    must_be_there(stack, "pool_exclude", settings["pool_exclude"])
     kept = [
         Kept(service.name, "database_url", why)
         for service in stack.services.values()

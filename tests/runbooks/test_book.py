@@ -67,6 +67,10 @@ def entry(line: str) -> str:
 BAD: dict[str, tuple[str | bytes, str]] = {
     "an empty file": ("", "phase_7.yml:1: holds no phase (begin with name: and steps:)"),
     "a list": ("- step: conditions\n", "phase_7.yml:1: holds no phase (begin with name: and steps:)"),
+    "a name that is a list": ("name: [a]\nsteps: [{step: conditions}]\n", "phase_7.yml:1: name: must be a text (write name: WORDS)"),
+    "a name that is left empty": ("name:\nsteps: [{step: conditions}]\n", "phase_7.yml:1: name: must be a text (write name: WORDS)"),
+    "a list that is no list of texts": ("steps:\n  - step: discovery_variables\n    vars: {discovery_exclude: [{a: b}]}\n", "phase_7.yml:3: vars.discovery_exclude: must be a list of texts: services whose variables stay as they are (quote what looks like a number)"),
+    "a pooler with room for nobody": ("steps:\n  - step: pgbouncer\n    vars: {max_client_conn: 0}\n", "phase_7.yml:3: vars.max_client_conn: 0 is no count (write 1 or more)"),
     "no steps": ("name: x\n", "phase_7.yml:1: steps: needs a list of steps (write steps: and - step: KIND)"),
     "empty steps": ("steps: []\n", "phase_7.yml:1: steps: needs a list of steps (write steps: and - step: KIND)"),
     "steps that are no list": ("steps: {a: b}\n", "phase_7.yml:1: steps: needs a list of steps (write steps: and - step: KIND)"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inventory.errors import InputError
 from runbooks import book
 from runbooks.compose.model import Stack
 from runbooks.model import NO_FACTS, Facts, Image, Question
@@ -41,6 +42,11 @@ def asked(stack: Stack, facts: Facts, said: dict[str, Any], **given: Any) -> Fac
         return next((exit_ for word, exit_ in said.items() if word in question.key), 1)
 
     return live(stack, answers=answered(asks(STEP, stack, facts, **given), ask), images=facts.images)
+
+
+def test_a_check_of_a_service_that_nobody_has_is_refused() -> None:
+    with pytest.raises(InputError, match=r"health_checks: there is no service wbe \(did you mean web\?\)"):
+        change("health_checks", services(web="image: nginx"), NO_FACTS, health_checks={"wbe": "true"})
 
 
 def test_a_check_that_passes_here_and_fails_elsewhere_is_proven() -> None:

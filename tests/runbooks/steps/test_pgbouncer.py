@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from inventory.errors import InputError
 from runbooks.compose import graph
 from runbooks.compose.model import Stack
 from runbooks.model import NO_FACTS, Answer, Change, Facts
@@ -160,10 +161,17 @@ DIRECT: list[tuple[str, str, str]] = [
 def test_what_needs_its_own_connection_keeps_it(name: str, image: str, reason: str) -> None:
     stack = pooled(**{name: f"{image}, environment: {{DATABASE_URL: '{UPSTREAM}'}}"})
     facts = live(stack)
-    assert [question.key for question in asks(STEP, stack, facts, pool_exclude=["listener"])] == [f"{STEP}/max_connections"]  # fmt: skip
-    made = change(STEP, stack, facts, pool_exclude=["listener"])
+    excluded = [name] if name == "listener" else []
+    assert [question.key for question in asks(STEP, stack, facts, pool_exclude=excluded)] == [f"{STEP}/max_connections"]  # fmt: skip
+    made = change(STEP, stack, facts, pool_exclude=excluded)
     assert made.edits == ()
     assert reason in reasons(made)[name, "database_url"]
+
+
+def test_a_service_that_is_excluded_by_a_name_that_nobody_has_is_refused() -> None:
+    stack = pooled(listener=f"image: app, environment: {{DATABASE_URL: '{UPSTREAM}'}}")
+    with pytest.raises(InputError, match=r"pool_exclude: there is no service listner \(did you mean listener\?\)"):
+        change(STEP, stack, NO_FACTS, pool_exclude=["listner"])
 
 
 def test_a_job_that_others_wait_for_keeps_its_own_connection_whatever_its_name() -> None:
