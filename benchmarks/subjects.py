@@ -33,6 +33,7 @@ def bench(out: Output, subject: str, given: Mapping[str, str], tools: Sequence[s
         from benchmarks import evidence
 
         return evidence.bench(out)
+    out.may_picture(given["picture"])
     from benchmarks.fleet import bench as fleet
 
     return fleet.bench(out, settings(given, tools))

@@ -58,5 +58,6 @@ def find(environment: str, folder: Path) -> Path:
         raise InputError("is not a folder", path=text.shown(folder), key="--inventory", mend="name the one that holds the inventory's files")  # fmt: skip
     there = sorted(path.stem for path in folder.glob("*.y*ml"))
     near = get_close_matches(environment, there, n=1)
-    mend = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+    others = "" if folder != FOLDER else "; --inventory FOLDER names another folder than this"
+    mend = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}{others}"
     raise InputError(f"no environment {environment}", path=text.shown(folder), mend=mend)

@@ -66,6 +66,8 @@ def _host(target: str, environment: str, folder: Path | None) -> Host:
     if not match:
         raise InputError(f"{target!r} is no host", key="HOST", mend="write [user@]host[:port]")
     port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"{port} is not a port", key="HOST", mend="write 1 to 65535")
     return Host(match["host"], match["host"], Project("/"), port=port, user=match["user"])
 
 

@@ -58,9 +58,9 @@ def prune(
         needed = {name: [each.id for each in result.value or ()] for name, result in ending.items()}
         chosen = {name: prunable(every, keep, before, needed[name]) for name, every in found.items()}
         count = sum(map(len, chosen.values()))
-        if not count:
+        if not count and found:
             out.show("nothing to prune")
-        else:
+        elif count:
             out.confirm(
                 f"remove {count} snapshot(s) on {', '.join(name for name, ids in chosen.items() if ids)} for good?"
             )
@@ -122,7 +122,8 @@ def unlock(out: Output, environment: str, *, folder: Path | None = None, limit: 
             out.confirm(f"break the lock on {', '.join(held)}?")
         for name in held:
             opened.writer(name).unlock(runs[name])
-        out.show(f"{len(held)} lock(s) broken" if held else "no host is locked")
+        if held or opened.links:
+            out.show(f"{len(held)} lock(s) broken" if held else "no host is locked")
         tell_errors(out, opened)
         out.document({"unlocked": held})
         return exit_code(opened.errors, results)

@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 from checks.evidence import Soaks, Store, folder
+from inventory import inventory
 from inventory.durations import duration
 from inventory.errors import InputError, Refused
+from runbooks import book, whole
 from runbooks import schedule as schedules
-from runbooks import whole
 from runbooks.output import Output
 from runbooks.schedule import Job
 
@@ -33,6 +34,8 @@ def schedule(out: Output, *, install: bool = False, show: bool = False, remove: 
         return 0
     job = Job(ROOT, whole_seconds(every), state() / SETTINGS)
     if show:
+        if environment:
+            inventory.load(environment, folder, book.declared())
         found = (
             schedules.units(job)
             if schedules.has_systemd()

@@ -180,7 +180,7 @@ def _in_the_way(stack: Stack, clients: Sequence[Client], facts: Facts, settings:
         refuse("", "its consumers would log in with different passwords, or some with none", "give them one password, or move them one by one to caches of their own")  # fmt: skip
     elif passwords - {""} and not settings["cache_password"]:
         if not any(each.template for each in good):
-            refuse("", "the consumers' password stands in the file itself, or comes whole from elsewhere", "run discovery_variables first, or set cache_password: ${NAME}")  # fmt: skip
+            refuse("", "the consumers' password stands in the file itself, or comes whole from elsewhere", "run this phase once more after discovery_variables, which takes it out of the file, or set cache_password: ${NAME}")  # fmt: skip
         elif "%" in next(iter(passwords)):
             refuse("", "the consumers' password is encoded in their URLs", "set cache_password: ${NAME} with the password as it is")  # fmt: skip
     room = cache_services.limit(settings["cache_memory"])

@@ -70,6 +70,11 @@ BAD = {
     "two forms of a run's events": ("migrate --phase 1 --env far --inventory TMP --json --json-lines", 1, "--json, --json-lines: are two forms of one output"),
     "a limit of files": ("plan --phase 1 --file TMP/compose.yml --limit web", 1, "--limit: speaks of hosts, and with --file there are none"),
     "an inventory that is no folder": ("status --env far --inventory TMP/far.yml", 1, "far.yml: --inventory: is not a folder"),
+    "a port that is none": ("inventory.adopt root@127.0.0.1:99999", 1, "HOST: 99999 is not a port (write 1 to 65535)"),
+    "a timer for an environment that is not there": ("soak.schedule --print --env stagin", 1, "no environment stagin (did you mean staging?)"),
+    "a picture of a benchmark nowhere": ("bench --picture TMP/none/bench.svg", 1, "--picture: cannot be written"),
+    "a lock on hosts that do not answer": ("unlock --env far --inventory TMP --yes", 5, "far-1: "),
+    "snapshots of hosts that do not answer": ("snapshots.prune --env far --inventory TMP --yes", 5, "far-1: "),
     "mutants that are no number": ("mutate --sample few", 1, "--sample: 'few' is not a whole number"),
     "a host that does not answer": ("plan --phase 1 --env far --inventory TMP", 5, "far-1: "),
     "a migration in a freeze": ("migrate --phase 1 --env frozen --inventory TMP --yes", 4,
@@ -144,6 +149,11 @@ def test_what_cannot_be_done_is_one_line_with_its_exit_code(ran, case):
     assert "Traceback" not in found.err + found.out
     assert "this is a bug" not in found.err
     assert "hunter22" not in found.err + found.out
+
+
+@pytest.mark.parametrize("case", ["a lock on hosts that do not answer", "snapshots of hosts that do not answer"])
+def test_nothing_is_said_of_hosts_that_were_not_asked(ran, case):
+    assert ran[BAD[case][0]].out == ""
 
 
 @pytest.mark.parametrize("case", GOOD)
