@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from checks.evidence import RunRecord, Soaks, Store
-from checks.probes import KINDS, round_
+from checks.probes import KINDS
 from checks.soak import Soak
 from checks.statistics import still_needed
 from inventory import fleet
 from inventory.errors import HostFailed, Refused
-from inventory.soaks import HOUR_S, Wanted
+from inventory.secrets import Mask
+from inventory.soaks import HOUR_S
 from lab import demo_3, hosts, progress
 from lab.demo import FOLDER, only_practice, quiet, timed
 from lab.demo_3 import State
@@ -27,8 +28,9 @@ from runbooks import session, soak_probes
 from runbooks.commands import migrating, rolling_back, soak_starting, soaking
 from runbooks.commands.choice import Choice
 from runbooks.output import Output
-from runbooks.screen import console
+from runbooks.soaking import Ticker, end
 from runbooks.survey import survey
+from runbooks.who import operator
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,8 +40,8 @@ MEMBERS = ((STAGING, "staging-1"), (STAGING, "staging-2"), (PRODUCTION, "product
 PHASES = ("1", "2", "3")
 REQUIRED_HOURS = 0.01
 """What production requires here, in place of 48 hours."""
-TARGET, SPARE, SHORTEST_S = 0.999, 1.12, 1.5
-"""The share of good samples that a soak must show; so many times the samples that this needs; seconds between two ticks at least."""
+TARGET, SPARE, EVERY_S = 0.999, 1.02, 1.0
+"""The share of good samples that a soak must show; so many times the samples that this needs; seconds between two ticks, as the soak counts."""
 
 
 @dataclass(frozen=True)
@@ -168,48 +170,47 @@ def newest(runs: tuple[RunRecord, ...], phase: str) -> str:
 
 def soaked(out: Output, folder: Path) -> tuple[Soak, float]:
     """A soak of staging from its first tick to its verdict, and how many seconds it took. Raises HostFailed where none could begin."""
-    wanted = length(out, folder)
     begin = time.monotonic()
-    hours, every = f"{wanted.seconds / HOUR_S:.6f}", f"{wanted.every_s:g}s"
+    hours, every = f"{seconds_of(samples(out, folder)) / HOUR_S:.6f}", f"{EVERY_S:g}s"
     if soak_starting.start(quiet(out), STAGING, folder=folder, hours=hours, every=every):
         raise HostFailed("no soak could be begun", host=STAGING)
-    soaking.tick(silent(out), STAGING, follow=True)
     store = Store()
     try:
-        (soak,) = Soaks(store).all(environment=STAGING, limit=1)
+        soak = ticked(store, Soaks(store).all(environment=STAGING, running=True)[0], out.mask)
     finally:
         store.close()
     good = soak.outcome == "pass"
-    out.show(f"{soak.outcome or soak.state}: {soak.reason}", style="green" if good else "bold red")
+    out.show(f"{soak.outcome}: {soak.reason}", style="green" if good else "bold red")
     return soak, time.monotonic() - begin
 
 
-def length(out: Output, folder: Path) -> Wanted:
-    """How long a soak must be for the samples that its claim needs, with ticks half as far apart again as a round here takes."""
+def ticked(store: Store, soak: Soak, mask: Mask) -> Soak:
+    """A soak with all its ticks and its verdict. They follow one another as fast as the hosts answer, each with the time of its slot:
+    a machine that is busy is asked as often as one that is not. Raises HostFailed where another program took a tick or the end."""
+    ticker = Ticker(store, mask, operator())
+    try:
+        for number in range(soak.ticks):
+            if ticker.tick(soak, soak.time_of(number) + timedelta(seconds=soak.every_s / 2)).number != number:
+                raise HostFailed(f"tick {number} of {soak.id} was made by another program")
+    finally:
+        ticker.close()
+    found = end(store, soak, soak.end)
+    if found is None:
+        raise HostFailed(f"{soak.id} was ended by another program")
+    return found
+
+
+def samples(out: Output, folder: Path) -> int:
+    """How many answers each tick of a soak of staging gives that are good or bad."""
     with session.opened(STAGING, folder, None, out.mask) as opened:
         surveyed = fleet.each(opened.links, lambda name: survey(opened.links[name], opened.host(name), out.mask))
-        found = {name: result.value for name, result in surveyed.items() if result.value}
-        every = {name: soak_probes.probes_of(each, out.mask)[0] for name, each in found.items()}
-        asked = {name: [probe for probe in probes if not KINDS[probe.kind].measures] for name, probes in every.items()}
-        begin = time.monotonic()
-        fleet.each(found, lambda name: round_(opened.links[name], asked[name], found[name].compose.name))
-        took = time.monotonic() - begin
-    return fitting(sum(map(len, asked.values())), took)
+        found = [soak_probes.probes_of(each.value, out.mask)[0] for each in surveyed.values() if each.value]
+    return sum(not KINDS[probe.kind].measures for probes in found for probe in probes)
 
 
-def fitting(samples: int, round_s: float) -> Wanted:
-    """A soak's length. `samples`: good or bad ones of each tick; `round_s`: what a tick takes in seconds."""
-    every_s = max(SHORTEST_S, math.ceil(15 * round_s) / 10)
-    ticks = math.ceil(SPARE * still_needed(0, 0, TARGET) / max(1, samples))
-    return Wanted(max(REQUIRED_HOURS * HOUR_S, ticks * every_s), every_s)
-
-
-def silent(out: Output) -> Output:
-    """The same Mask, and a screen that nobody sees: a soak tells of each tick."""
-    made = quiet(out)
-    made.console = console()
-    made.console.file = io.StringIO()
-    return made
+def seconds_of(samples: int) -> float:
+    """How long a soak must be, in seconds of its own, for its claim. `samples`: good or bad ones of each tick."""
+    return max(REQUIRED_HOURS * HOUR_S, math.ceil(SPARE * still_needed(0, 0, TARGET) / max(1, samples)) * EVERY_S)
 
 
 def everywhere(out: Output, folder: Path, *, first: bool = False) -> dict[str, State]:

@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from checks.evidence import Soaks, Store
+from checks.model import Probe
+from checks.soak import Soak, now
 from inventory.errors import HostFailed, InputError
 from inventory.secrets import Mask
-from inventory.soaks import Wanted
 from inventory.text import load
 from lab import demo, demo_3, demo_all, figures_3
 from lab.figures_3 import Figures
@@ -42,10 +45,31 @@ def test_the_wishes_stand_beside_the_project_and_production_requires_a_shorter_s
     assert {name: found[name] for name in demo_3.WISHES} == demo_3.WISHES
 
 
-def test_a_soak_is_as_long_as_its_claim_needs_and_its_ticks_are_further_apart_than_a_round_takes() -> None:
-    assert demo_all.fitting(100, 2.01) == Wanted(31 * 3.1, 3.1)
-    assert demo_all.fitting(1000, 0.1) == Wanted(36.0, 1.5)  # no shorter than what production requires
-    assert demo_all.fitting(0, 0.1).seconds > 3000
+def test_a_soak_is_as_long_as_its_claim_needs_and_no_shorter_than_what_production_requires() -> None:
+    assert demo_all.seconds_of(50) == 56.0
+    assert demo_all.seconds_of(1000) == 36.0
+    assert demo_all.seconds_of(0) > 2700
+
+
+@pytest.mark.parametrize(("word", "outcome"), [("true", "pass"), ("false", "fail")])
+def test_a_shortened_soak_makes_every_tick_on_real_programs_and_ends_with_its_verdict(
+    tmp_path: Path, word: str, outcome: str
+) -> None:
+    (tmp_path / "staging.yml").write_text("all:\n  hosts:\n    web-1: {ansible_connection: local, project_dir: /srv}\n")
+    store = Store(f"sqlite:///{tmp_path}/evidence.sqlite")
+    try:
+        probes = [
+            Probe("command", f"{word}-{n}", "web", {"command": [word], "on_host": True}, 60.0) for n in range(100)
+        ]
+        soak = Soak("s-1", "staging", str(tmp_path), (), "1", "", "", "eve", now().isoformat(), demo_all.seconds_of(100), demo_all.EVERY_S)  # fmt: skip
+        Soaks(store).start(soak, [("web-1", "shop", probe) for probe in probes])
+        found = demo_all.ticked(store, soak, Mask())
+        assert (found.state, found.outcome) == ("ended", outcome), found.reason
+        assert len(Soaks(store).ticks("s-1")) == soak.ticks == 36
+        with pytest.raises(HostFailed, match="by another program"):
+            demo_all.ticked(store, soak, Mask())
+    finally:
+        store.close()
 
 
 def test_all_that_was_shown_is_missed_when_it_was_not() -> None:
