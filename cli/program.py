@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+from invoke._version import __version__
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
@@ -76,4 +78,12 @@ def nearest(word: str, there: list[str], before: str = "") -> str:
 if __name__ == "__main__":
     # Modules are looked up from the program's own folder, which holds this file, and not from `cli/`.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-    CommandLine(name="Invoke", binary="inv[oke]").run()
+    try:
+        try:
+            CommandLine(name="Invoke", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # As `inv --list | head -1` ends; Python must not complain about it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

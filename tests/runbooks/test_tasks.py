@@ -165,6 +165,15 @@ def test_standard_output_is_one_document_and_nothing_else(ran, case):
     assert "Traceback" not in found.err
 
 
+def test_a_list_whose_reader_has_gone_ends_without_a_word():
+    words = [sys.executable, str(ROOT / "cli/program.py"), "--search-root", str(ROOT), "--list"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as gone:
+        done = subprocess.run(words, cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_a_plan_of_a_file_and_of_standard_input_say_the_same_of_its_services(ran):
     plans = [json.loads(ran[GOOD[case][0]].out) for case in ("a plan of a file", "a plan of standard input")]
     changes = [
