@@ -13,6 +13,7 @@ VARIABLES = {
     "resource_profile": "development",
     "cache_consumers": {"backend": ["REDIS_URL"]},
     "autoscale": {"backend": {"drop": ["container_name", "ports"]}},
+    "mesh_services": {"backend": {}, "frontend": {"serves": False}},
 }
 
 
@@ -21,7 +22,7 @@ def test_phase_3_leaves_nothing_to_do_for_phases_1_and_2_on_the_example() -> Non
     for number in ("1", "2"):
         stack = draft.walk(book.load(number), stack, NO_FACTS, VARIABLES).stages[-1].after
     made = draft.walk(book.load("3"), stack, NO_FACTS, VARIABLES)
-    assert len(made.changed) == 4
+    assert len(made.changed) == 5
     assert [refusal for stage in made.stages for _, change in stage.steps for refusal in change.refused] == []
     assert meaning(made.stages[2].after).environment == meaning(made.stages[1].after).environment
     after = made.stages[-1].after
