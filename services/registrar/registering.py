@@ -48,6 +48,7 @@ class Registrar:
             self.health = {}
             self.reason = f"the aggregator: {type(error).__name__}"
             return
+        await self._look()
         for service, health in self.health.items():
             try:
                 await self._one(service, health)
@@ -55,6 +56,13 @@ class Registrar:
                 self.reason = str(error)
                 # What the registry holds now is not known: it is told anew when it answers.
                 self._said.pop(service, None)
+
+    async def _look(self) -> None:
+        """Forgets that it said what is not in the registry any more: somebody may have taken an entry out while its lease lives."""
+        with suppress(Unreachable):
+            _, entries = await self.registry.entries()
+            there = {entry.service for entry in entries if entry.instance == self.settings.instance}
+            self._said = {service: health for service, health in self._said.items() if service in there}
 
     async def _one(self, service: str, health: Health) -> None:
         lease = self._leases.get(service)

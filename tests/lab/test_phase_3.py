@@ -1,4 +1,4 @@
-"""Phase 3 on a real host, one story: a cache that is warm before traffic, a registry, names for hosts, a sabotage, the way back."""
+"""Phase 3 on a real host, one story: a cache that is warm before traffic, a registry, names for hosts, two sabotages, the way back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ WISHES = {
     "registry_lease": "6s",
 }
 CACHE = 'cd "$1" && docker compose exec -T redis-cache sh -c \'REDISCLI_AUTH=$REDIS_PASSWORD redis-cli "$@"\' sh '
-ENTRIES = 'cd "$1" && docker compose exec -T service-registry etcdctl get --prefix --keys-only /services/'
+REGISTRY = 'cd "$1" && docker compose exec -T service-registry etcdctl '
+ENTRIES = REGISTRY + "get --prefix --keys-only /services/"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def words(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
     return ("--env", "staging", "--inventory", str(made), "--limit", "staging-2")
 
 
-def test_phase_3_is_in_force_shown_by_its_probes_sabotaged_and_rolled_back_byte_for_byte(
+def test_phase_3_is_in_force_shown_by_its_probes_sabotaged_twice_and_rolled_back_byte_for_byte(
     inv: Inv, words: tuple[str, ...], staging: dict[str, Practice]
 ) -> None:
     host = staging["staging-2"]
@@ -57,6 +58,15 @@ def test_phase_3_is_in_force_shown_by_its_probes_sabotaged_and_rolled_back_byte_
     assert any("cache_invalidation" in each for each in failing(ended)), failing(ended)
     assert host.state() == between
 
+    # Sabotage again, one step further: as soon as services are registered, somebody takes them out again and again.
+    removing = f"while {REGISTRY}del --prefix /services/; do sleep 0.1; done"
+    host.sh(f"(until {ENTRIES} | grep -q postgres; do sleep 0.2; done; {removing}) >/dev/null 2>&1 &")
+    second = inv("migrate", "--phase", "3", *words, "--accept-risk", "high", "--yes", "--json")
+    assert second.code == 3, second.err
+    assert any(each.startswith("registry:") for each in failing(second)), failing(second)
+    undone = [event for event in second.document["events"] if event["event"] == "step_undone"]
+    assert [(event["steps"], event["ok"]) for event in undone] == [(["service registry"], True)]
+
     third = inv("migrate", "--phase", "3", *words, "--accept-risk", "high", "--yes", "--json")
     assert third.code == 0, third.err + third.out
     assert inv("plan", "--phase", "3", *words).code == 0
@@ -70,7 +80,7 @@ def test_phase_3_is_in_force_shown_by_its_probes_sabotaged_and_rolled_back_byte_
     found = inv("discovery.resolve", "postgres", *words)
     assert (found.code, found.out.strip()) == (0, "postgres:5432")
 
-    both = inv("rollback", *words, "--yes")
+    both = inv("rollback", *words, "--run", second.document["run"], "--with-later", "--yes")
     assert both.code == 0, both.err + both.out
     host.settle()
     assert host.state() == between

@@ -224,6 +224,11 @@ def test_a_registry_that_was_away_or_lost_all_is_told_anew(tmp_path: Path) -> No
             assert found.judged().ok is True
 
 
+def test_an_entry_that_somebody_took_out_is_registered_again(world: World) -> None:
+    assert etcdctl(world.etcd, "del", "--prefix", "/services/").stdout.strip() == "2"
+    answers(lambda: {world.registrar.health(name) for name in ("web", "db")} == {"healthy"})
+
+
 def test_what_others_put_there_that_is_no_entry_is_passed_over(world: World) -> None:
     for key, value in (
         ("/services/x/y", "no JSON"),
