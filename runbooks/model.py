@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from checks.model import Probe
-from runbooks.compose.model import Edit, Operation, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import Edit, Operation
 
 Risk = Literal["low", "medium", "high"]
 Proof = Literal["proven", "unproven", "not needed"]

@@ -191,7 +191,7 @@ def diff_view(file: PlannedFile, project_dir: str, mask: Mask) -> Iterator[Rende
     """A file's change as a unified diff, line by line through the Mask."""
     from rich.text import Text
 
-    from runbooks.compose.splice import patch
+    from runbooks.compose.patch import patch
 
     name = file.path.removeprefix(project_dir.rstrip("/") + "/")
     for line in patch(file.data_before or b"", file.data or b"", name).splitlines():

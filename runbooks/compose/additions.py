@@ -12,8 +12,9 @@ from runbooks.compose.assemble import at
 from runbooks.compose.desk import Blocked, Desk
 from runbooks.compose.intent import Meaning
 from runbooks.compose.layout import Cut, Form, Items, Value
-from runbooks.compose.model import AddResource, AddService, Place
+from runbooks.compose.model import Place
 from runbooks.compose.nodes import Document, content_end, entries, is_alias, start
+from runbooks.compose.operations import AddResource, AddService
 
 _LINES = ("volumes", "ports", "networks", "profiles", "cap_drop", "security_opt", "configs", "depends_on", "env_file")
 """Lists that people write with a line for each item; `command` and `test` stay in brackets."""

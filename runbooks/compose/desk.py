@@ -12,8 +12,9 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode
 from runbooks.compose import layout, scalars
 from runbooks.compose.assemble import Assembly, Own
 from runbooks.compose.layout import Cut, Form, Raw, Value
-from runbooks.compose.model import Edit, Operation, Place, Stack
+from runbooks.compose.model import Place, Stack
 from runbooks.compose.nodes import Document, alias_range, content_end, end, entries, is_alias, start
+from runbooks.compose.operations import Edit, Operation
 from runbooks.compose.sharing import Users
 from runbooks.compose.tree import Item
 

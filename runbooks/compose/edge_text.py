@@ -11,7 +11,6 @@ from runbooks.compose import layout, scalars
 from runbooks.compose.desk import Blocked
 from runbooks.compose.intent import wanted_edge
 from runbooks.compose.layout import Cut, Form, Value
-from runbooks.compose.model import AddDependency
 from runbooks.compose.nodes import (
     Document,
     content_end,
@@ -22,6 +21,7 @@ from runbooks.compose.nodes import (
     item_range,
     start,
 )
+from runbooks.compose.operations import AddDependency
 from runbooks.compose.tree import Item
 
 Edges = dict[str, dict[str, Any]]

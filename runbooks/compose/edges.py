@@ -12,7 +12,6 @@ from runbooks.compose import edge_text, layout
 from runbooks.compose.desk import Blocked, Desk, direct, others, write_section
 from runbooks.compose.intent import Meaning, wanted_edge
 from runbooks.compose.layout import Cut, Value
-from runbooks.compose.model import AddDependency, RemoveDependency, SetCondition
 from runbooks.compose.nodes import (
     alias_range,
     content_end,
@@ -21,6 +20,7 @@ from runbooks.compose.nodes import (
     is_alias,
     start,
 )
+from runbooks.compose.operations import AddDependency, RemoveDependency, SetCondition
 from runbooks.compose.tree import Item
 
 SECTION = "depends_on"

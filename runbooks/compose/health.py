@@ -11,8 +11,8 @@ from runbooks.compose import layout
 from runbooks.compose.desk import Blocked, Desk, direct, raw_entries, write_section
 from runbooks.compose.intent import Meaning
 from runbooks.compose.layout import Cut, Value
-from runbooks.compose.model import SetHealthCheck
 from runbooks.compose.nodes import alias_range, end, is_alias, start
+from runbooks.compose.operations import SetHealthCheck
 from runbooks.compose.tree import Item
 
 SECTION = "healthcheck"

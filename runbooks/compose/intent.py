@@ -12,7 +12,8 @@ from typing import Any
 
 from runbooks.compose import interpolation, project
 from runbooks.compose.interpolation import Lookup
-from runbooks.compose.model import (
+from runbooks.compose.model import Service, Stack
+from runbooks.compose.operations import (
     AddDependency,
     AddResource,
     AddService,
@@ -21,12 +22,10 @@ from runbooks.compose.model import (
     RemoveDependency,
     RemoveSetting,
     ReplaceText,
-    Service,
     SetCondition,
     SetHealthCheck,
     SetSetting,
     SetVariable,
-    Stack,
 )
 from runbooks.compose.remembered import remembered
 

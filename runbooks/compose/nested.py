@@ -12,8 +12,8 @@ from runbooks.compose.assemble import Own
 from runbooks.compose.desk import Blocked, Desk, raw_entries, write_section
 from runbooks.compose.intent import Meaning, resolved
 from runbooks.compose.layout import Cut, Form, Value
-from runbooks.compose.model import RemoveSetting, SetSetting
 from runbooks.compose.nodes import Document, alias_range, end, entries, entry_end, is_alias, start
+from runbooks.compose.operations import RemoveSetting, SetSetting
 from runbooks.compose.tree import Item
 
 _Tree = dict[str, Any]

@@ -12,7 +12,8 @@ from runbooks.compose.assemble import at
 from runbooks.compose.desk import Blocked, Desk, direct, raw_entries, write_section
 from runbooks.compose.intent import Meaning, replaced
 from runbooks.compose.layout import Cut, Value
-from runbooks.compose.model import ReferText, ReplaceText, SetVariable, Span, Variable
+from runbooks.compose.model import Span, Variable
+from runbooks.compose.operations import ReferText, ReplaceText, SetVariable
 from runbooks.compose.tree import Item
 
 SECTION = "environment"

@@ -13,8 +13,9 @@ from runbooks.compose.desk import Blocked
 from runbooks.compose.environment import Entry
 from runbooks.compose.layout import Cut, Raw, Value
 from runbooks.compose.merge import pair
-from runbooks.compose.model import ReferText, ReplaceText, Span, Variable
+from runbooks.compose.model import Span, Variable
 from runbooks.compose.nodes import Document, content_end, content_start, item_range, start
+from runbooks.compose.operations import ReferText, ReplaceText
 from runbooks.compose.tree import Item
 
 DIGITS = re.compile(r"0|[1-9][0-9]{0,17}")

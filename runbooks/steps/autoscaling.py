@@ -8,7 +8,8 @@ from typing import Any
 
 from inventory.errors import InputError
 from runbooks.compose import scalars, splice
-from runbooks.compose.model import Operation, RemoveSetting, Service, SetSetting, Stack
+from runbooks.compose.model import Service, Stack
+from runbooks.compose.operations import Operation, RemoveSetting, SetSetting
 from runbooks.model import Altered, Change, Facts, Kept, Question, Refusal
 from runbooks.scaling import Limits
 from runbooks.steps import bounds, images, replicas

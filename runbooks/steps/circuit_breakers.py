@@ -10,7 +10,8 @@ from typing import Any
 from checks.model import Probe
 from inventory.errors import InputError
 from runbooks.compose import splice, units
-from runbooks.compose.model import AddDependency, AddService, Operation, ReplaceText, SetSetting, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddDependency, AddService, Operation, ReplaceText, SetSetting
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
 from runbooks.steps import (
     bounds,

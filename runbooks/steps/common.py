@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from checks.model import Probe
 from inventory.errors import InputError
-from runbooks.compose.model import Applied, Operation, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import Applied, Operation
 from runbooks.model import Refusal
 from runbooks.steps import bounds
 

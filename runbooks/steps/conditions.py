@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbooks.compose import splice
-from runbooks.compose.model import Edge, Service, SetCondition, Stack
+from runbooks.compose.model import Edge, Service, Stack
+from runbooks.compose.operations import SetCondition
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
 from runbooks.steps import images
 from runbooks.steps.common import health_probes, refusals

@@ -12,7 +12,8 @@ from inventory.errors import InputError
 from inventory.secrets import NAMES
 from runbooks import secret_text
 from runbooks.compose import environment, project, splice
-from runbooks.compose.model import Operation, Place, ReferText, ReplaceText, Stack
+from runbooks.compose.model import Place, Stack
+from runbooks.compose.operations import Operation, ReferText, ReplaceText
 from runbooks.model import HOST, Altered, Change, Facts, Kept, Proof, Question, Refusal
 from runbooks.steps import bounds, literals
 from runbooks.steps.common import health_probes, refusals

@@ -10,7 +10,8 @@ from checks.model import Probe
 from inventory.errors import InputError
 from runbooks import shipped
 from runbooks.compose import splice, units
-from runbooks.compose.model import AddService, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddService
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
 from runbooks.steps import asked, bounds, images
 from runbooks.steps.asked import Asked

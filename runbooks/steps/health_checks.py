@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from runbooks.compose import splice, units
-from runbooks.compose.model import Operation, Service, SetHealthCheck, Stack
+from runbooks.compose.model import Service, Stack
+from runbooks.compose.operations import Operation, SetHealthCheck
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question
 from runbooks.steps import catalogue, images
 from runbooks.steps.catalogue import RUNTIMES, UNKNOWN, WRONG_PORT, Check, Entry

@@ -6,7 +6,8 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runbooks.compose.model import AddDependency, AddResource, AddService, Operation, RemoveSetting, SetSetting, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddDependency, AddResource, AddService, Operation, RemoveSetting, SetSetting
 from runbooks.model import Facts
 from runbooks.steps import envoy, images, meshing
 from runbooks.steps.health_checks import quick_starts

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from checks.model import Probe
 from runbooks.compose import graph, splice
-from runbooks.compose.model import AddDependency, Applied, Condition, Operation, ReplaceText, SetVariable, Stack
+from runbooks.compose.model import Condition, Stack
+from runbooks.compose.operations import AddDependency, Applied, Operation, ReplaceText, SetVariable
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question, Refusal
 from runbooks.steps import images, pooling
 from runbooks.steps.common import health_probes, must_be_there, refusals

@@ -7,7 +7,8 @@ from typing import Any
 
 from checks.model import Probe
 from runbooks.compose import splice
-from runbooks.compose.model import SetVariable, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import SetVariable
 from runbooks.model import Altered, Change, Facts, Kept, Question, Refusal
 from runbooks.steps import pgbouncer, pooling, urls
 from runbooks.steps.common import health_probes, refusals

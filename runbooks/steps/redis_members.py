@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runbooks.compose.model import AddDependency, AddResource, AddService, Operation, Service, SetSetting, Stack
+from runbooks.compose.model import Service, Stack
+from runbooks.compose.operations import AddDependency, AddResource, AddService, Operation, SetSetting
 from runbooks.model import Facts
 from runbooks.steps import haproxy, images
 from runbooks.steps.circuit_breakers import READY

@@ -10,7 +10,8 @@ from typing import Any
 from checks.model import Probe
 from inventory.errors import InputError
 from runbooks.compose import units
-from runbooks.compose.model import (
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import (
     AddDependency,
     AddResource,
     AddService,
@@ -19,7 +20,6 @@ from runbooks.compose.model import (
     ReplaceText,
     SetSetting,
     SetVariable,
-    Stack,
 )
 from runbooks.model import HOST, Altered, Change, Facts, Kept, NeededImage, Question, Refusal
 from runbooks.shipped import script

@@ -9,7 +9,8 @@ from typing import Any
 from checks.model import Probe
 from inventory.errors import InputError
 from runbooks.compose import splice, units
-from runbooks.compose.model import Service, SetSetting, Stack
+from runbooks.compose.model import Service, Stack
+from runbooks.compose.operations import SetSetting
 from runbooks.model import HOST, Altered, Change, Facts, Kept, Question, Refusal
 from runbooks.steps import bounds, images
 from runbooks.steps.bounds import Key

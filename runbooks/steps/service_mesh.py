@@ -11,7 +11,8 @@ from typing import Any
 from checks.model import Probe
 from runbooks import shipped
 from runbooks.compose import splice
-from runbooks.compose.model import AddDependency, AddService, Operation, RemoveSetting, SetSetting, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddDependency, AddService, Operation, RemoveSetting, SetSetting
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
 from runbooks.steps import bounds, envoy, images, mesh_services, meshing
 from runbooks.steps.common import health_probes, refusals

@@ -10,7 +10,8 @@ from checks.model import Probe
 from inventory.errors import InputError
 from runbooks import shipped
 from runbooks.compose import splice, units
-from runbooks.compose.model import AddResource, AddService, Operation, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddResource, AddService, Operation
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
 from runbooks.steps import bounds, dependencies, health_aggregator, images, registry_cluster
 from runbooks.steps.common import health_probes, refusals

@@ -10,7 +10,8 @@ from checks.model import Probe
 from inventory.errors import InputError
 from runbooks import shipped
 from runbooks.compose import units
-from runbooks.compose.model import AddDependency, AddService, Operation, ReplaceText, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddDependency, AddService, Operation, ReplaceText
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
 from runbooks.steps import bounds, cache_clients, cache_services, images, pgbouncer
 from runbooks.steps.cache_clients import Client

@@ -13,8 +13,9 @@ from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import SafeConstructor
 
 from runbooks import book, draft
-from runbooks.compose import project, splice
-from runbooks.compose.model import AddDependency, Edit, ReplaceText, SetCondition, SetHealthCheck, SetVariable, Stack
+from runbooks.compose import project, splices
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddDependency, Edit, ReplaceText, SetCondition, SetHealthCheck, SetVariable
 from runbooks.draft import Draft
 from runbooks.model import NO_FACTS, Change
 
@@ -95,7 +96,7 @@ def only_the_edits_differ(before: Stack, change: Change) -> None:
             pieces += [data[at : edit.start], edit.text]
             at = edit.end
         assert b"".join([*pieces, data[at:]]) == change.stack.files[path]
-    back = splice.undone(change.stack.files, change.edits, before.files)
+    back = splices.undone(change.stack.files, change.edits, before.files)
     assert back == {path: before.files[path] for path in edited}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from runbooks.compose import project
-from runbooks.compose.model import (
+from runbooks.compose.model import ProjectSpec, Stack
+from runbooks.compose.operations import (
     AddDependency,
     AddResource,
     AddService,
     Operation,
-    ProjectSpec,
     ReferText,
     RemoveDependency,
     RemoveSetting,
@@ -24,7 +24,6 @@ from runbooks.compose.model import (
     SetHealthCheck,
     SetSetting,
     SetVariable,
-    Stack,
 )
 
 ROOT = "/srv/app"

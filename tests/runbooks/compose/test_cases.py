@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.compose import project, splice
+from runbooks.compose import project, splice, splices
 from runbooks.compose.model import ProjectSpec, Service, Span
 from tests.runbooks.compose.material import CASES, ROOT, Case
 
@@ -36,7 +36,7 @@ def test_asking_again_changes_nothing(case: Case) -> None:
 
 def test_taking_the_splices_back_gives_the_bytes_before(case: Case) -> None:
     applied = splice.apply(case.stack, case.operations)
-    back = splice.undone(applied.stack.files, applied.edits, case.stack.files)
+    back = splices.undone(applied.stack.files, applied.edits, case.stack.files)
     assert back == {path: case.stack.files.get(path, b"") for path in back}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runbooks.compose import project, splice
-from runbooks.compose.model import AddService, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddService
 from runbooks.model import NO_FACTS
 from runbooks.survey_files import file_stack
 from tests.runbooks.compose import invariants

@@ -11,7 +11,8 @@ import pytest
 from inventory.errors import InputError
 from runbooks import book, draft
 from runbooks.compose import project
-from runbooks.compose.model import (
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import (
     AddDependency,
     AddResource,
     AddService,
@@ -19,7 +20,6 @@ from runbooks.compose.model import (
     ReplaceText,
     SetSetting,
     SetVariable,
-    Stack,
 )
 from runbooks.draft import Draft
 from runbooks.model import NO_FACTS, Change

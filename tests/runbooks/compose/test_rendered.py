@@ -16,15 +16,8 @@ from inventory.errors import InputError
 from lab import compose_cli
 from runbooks import book
 from runbooks.compose import project
-from runbooks.compose.model import (
-    AddDependency,
-    ProjectSpec,
-    ReplaceText,
-    SetCondition,
-    SetHealthCheck,
-    SetVariable,
-    Stack,
-)
+from runbooks.compose.model import ProjectSpec, Stack
+from runbooks.compose.operations import AddDependency, ReplaceText, SetCondition, SetHealthCheck, SetVariable
 from runbooks.compose.units import seconds
 from runbooks.model import NO_FACTS
 from runbooks.survey_files import file_stack

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.compose.model import SetSetting, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import SetSetting
 from runbooks.model import HOST, Answer, Change
 from runbooks.steps import haproxy, haproxy_file, images
 from runbooks.steps.haproxy import Breaker, Numbers

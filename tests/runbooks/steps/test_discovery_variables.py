@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inventory.errors import InputError
 from inventory.secrets import Mask
 from runbooks import book
-from runbooks.compose import project, splice
+from runbooks.compose import project, splices
 from runbooks.compose.intent import meaning
 from runbooks.compose.model import Stack
 from runbooks.compose.patch import patch
@@ -209,7 +209,7 @@ def test_any_password_comes_out_of_the_env_file_as_it_went_in(password: str) -> 
     assert values(made.stack) == values(stack)
     if made.edits:
         assert "THE_SECRET: '${THE_SECRET}'" in text_of(made.stack)
-        assert splice.undone(made.stack.files, made.edits, stack.files) == stack.files
+        assert splices.undone(made.stack.files, made.edits, stack.files) == stack.files
 
 
 @needs_corpus
@@ -218,7 +218,7 @@ def test_a_real_file_means_the_same_afterwards_and_is_done_with(path: Any) -> No
     stack = completed(path)
     made = planned(stack)
     assert meaning(made.stack) == replace(meaning(stack), unset=meaning(made.stack).unset)
-    back = splice.undone(made.stack.files, made.edits, stack.files)
+    back = splices.undone(made.stack.files, made.edits, stack.files)
     assert {each: data for each, data in back.items() if each in stack.files} == {each: stack.files[each] for each in back if each in stack.files}  # fmt: skip
     assert not planned(made.stack).operations
 

@@ -10,7 +10,8 @@ import pytest
 from inventory.errors import InputError
 from runbooks import book
 from runbooks.compose import project
-from runbooks.compose.model import AddResource, AddService, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddResource, AddService
 from runbooks.model import NO_FACTS, Change
 from runbooks.steps import service_registry
 from runbooks.survey_files import file_stack

@@ -8,7 +8,8 @@ import pytest
 
 from inventory.errors import InputError
 from runbooks import book
-from runbooks.compose.model import AddService, Stack
+from runbooks.compose.model import Stack
+from runbooks.compose.operations import AddService
 from runbooks.model import NO_FACTS, Change, Facts
 from runbooks.steps import shared_cache
 from tests.runbooks.compose import invariants
