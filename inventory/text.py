@@ -188,16 +188,14 @@ def check_tree(root: Node, path: str, text: str) -> None:
 
 def _check_mappings(root: Node, path: str) -> None:
     """All mappings of a tree without aliases, which has no more nodes than its text has characters."""
-    todo = [root]
+    todo = [] if type(root) is ScalarNode else [root]
     while todo:
         node = todo.pop()
-        if type(node) is ScalarNode:
-            continue
         below = node.value
         if isinstance(node, MappingNode):
             check_keys(node, path)
             below = [item for _, item in below]
-        todo += below[::-1]
+        todo += [item for item in reversed(below) if type(item) is not ScalarNode]
 
 
 def _check_expanded(root: Node, path: str) -> None:
