@@ -89,7 +89,10 @@ append() {
 mend_journal() { # a line that a full disk or a power cut left unfinished is set aside; takes no room
     last_line
     case $? in 0) return 0 ;; 1) ;; *) return 1 ;; esac
-    lines=$(wc -l <"$journal") && [ -n "$lines" ] && size=$(head -n "$lines" "$journal" | wc -c) && [ -n "$size" ] || return 1
+    lines=$(wc -l <"$journal") && [ -n "$lines" ] && kept=$(head -n "$lines" "$journal" | wc -lc) || return 1
+    # shellcheck disable=SC2086 # two numbers: a pipe hides that its first half failed, so the lines that stay are counted again
+    set -- $kept
+    [ "$((${1:-0}))" = "$((lines))" ] && size=${2:-} && [ -n "$size" ] || return 1
     tail -c "+$((size + 1))" "$journal" >"$journal.cut" 2>/dev/null || rm -f "$journal.cut"
     dd if=/dev/null of="$journal" bs=1 seek="$((size))" 2>/dev/null && flush "$journal" \
         && say "mended journal: an unfinished last line was set aside"

@@ -194,6 +194,7 @@ def _written(bed: Bed) -> None:
 def _torn(bed: Bed) -> None:
     _committed(bed)
     bed.writer().release()
+    bed.head = bed.writer().journal()[-1].hash
     journal = bed.state / "journal"
     journal.write_bytes(journal.read_bytes() + b'{"previous":"12')
 

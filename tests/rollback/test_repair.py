@@ -210,7 +210,7 @@ def test_a_line_whose_hash_cannot_be_had_is_not_written(ready, shims, shimmed, t
     assert (tmp_path / "state/journal").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["dd", "wc"])
+@pytest.mark.parametrize("name", ["dd", "wc", "head"])
 def test_a_journal_that_cannot_be_mended_is_not_continued_and_holds_no_lock(writer, ready, shims, tmp_path, name):
     ready.note("gate", {"outcome": "pass"})
     ready.release()
