@@ -467,7 +467,10 @@ life_of() { # PID -> the process and when it began: a number alone may be anothe
 fate_of() { # FOLDER -> "exit N", "running" or "lost"
     if [ -s "$1/exit" ]; then printf 'exit %s' "$(cat "$1/exit")"; return; fi
     life=$(cat "$1/life" 2>/dev/null)
-    if [ -n "$life" ] && [ "$(life_of "${life%% *}")" = "$life" ]; then printf running; else printf lost; fi
+    if [ -n "$life" ] && [ "$(life_of "${life%% *}")" = "$life" ]; then printf running
+    # It may have ended while it was looked at.
+    elif [ -s "$1/exit" ]; then printf 'exit %s' "$(cat "$1/exit")"
+    else printf lost; fi
 }
 commands_unseen() { # how those ended whose end nobody was told; the notes of older ones go
     for folder in "$state/commands/"*; do

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import Busy, HostFailed
-from tests.rollback.shims import ready
+from tests.rollback.shims import ready, shimmed, shims
 
-__all__ = ["ready"]
+__all__ = ["ready", "shimmed", "shims"]
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +78,15 @@ def test_a_command_that_nobody_has_fetched_the_end_of_is_lost(ready, tmp_path):
         began = Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(") ")[2].split()[19]
         (folder / "life").write_text(f"{zombie.pid} {began}\n")
         assert ready.last_command() == ("lost", "up web")
+
+
+def test_a_command_that_ends_while_it_is_looked_at_is_not_called_lost(ready, shims, shimmed, tmp_path):
+    ready.execute(["true"], 20, about="up web")
+    (folder,) = (tmp_path / "state/commands").iterdir()
+    (folder / "exit").unlink()
+    shims.at("cat", "*/life", 'cat "$@"; echo 0 >"${1%/life}/exit"; exit 0')
+    assert shimmed.recover() == ("command exit 0: up web",)
+    assert shims.struck
 
 
 def test_more_than_twenty_notes_are_seen_without_anything_else_to_mend(ready, writer, tmp_path):
