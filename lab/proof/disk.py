@@ -50,7 +50,8 @@ Tree = Mapping[str, Entry]
 @dataclass(frozen=True)
 class Op:
     """One operation. `names`: what each name then stands for (None: nothing), durable once `folder` is synced; `content`,
-    `meta`: a node's bytes or mode and owner then; `synced`: a node or folder that is sure from here on ("*": everything)."""
+    `meta`: a node's bytes or mode and owner then; `synced`: a node or folder that is sure from here on ("*": everything);
+    `cuts`: the bytes are those of before up to a length, so that nothing but the length can be lost."""
 
     names: tuple[tuple[str, int | None], ...] = ()
     folder: str = ""
@@ -58,6 +59,7 @@ class Op:
     content: bytes | None = None
     meta: Meta | None = None
     synced: int | str | None = None
+    cuts: bool = False
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Recording:
         """What stands after the first `upto` operations, without the unsure names in `lost`; `how` unsure bytes, modes and
         owners came through: all, none, half, zeros, or old (bytes but not modes and owners)."""
         names, sure, now = dict(self.first), dict(self.nodes), dict(self.nodes)
+        written: set[int] = set()
         for number, op in enumerate(self.ops[:upto]):
             if number not in lost:
                 names.update({name: node for name, node in op.names if node is not None})
@@ -85,13 +88,18 @@ class Recording:
                     names.pop(name, None)
             if op.content is not None:
                 now[op.node] = replace(now[op.node], data=op.content)
+                if not op.cuts:
+                    written.add(op.node)
             if op.meta is not None:
                 now[op.node] = replace(now[op.node], meta=op.meta)
             if op.synced == "*":
-                sure = dict(now)
+                sure, written = dict(now), set()
             elif isinstance(op.synced, int):
                 sure[op.synced] = now[op.synced]
-        found = {name: _came_through(sure[node], now[node], how) for name, node in names.items()}
+                written.discard(op.synced)
+        # Of what was only cut shorter the bytes that stay were never in doubt.
+        ways = {node: how if node in written or how in ("none", "old") else "all" for node in now}
+        found = {name: _came_through(sure[node], now[node], ways[node]) for name, node in names.items()}
         folders = {name for name, entry in found.items() if entry.kind == "folder"}
         return {name: entry for name, entry in found.items() if _reached(name, folders, self.root)}
 
@@ -195,7 +203,7 @@ def _ops(
         if not now[target].data:
             yield Op(node=target, content=source)
     elif call == "ftruncate":
-        yield Op(node=node, content=now[node].data[: int(words[1])])
+        yield Op(node=node, content=now[node].data[: int(words[1])], cuts=True)
     elif call.startswith("rename"):
         yield Op(((paths[1], names[path]), (path, None)), str(PurePosixPath(paths[1]).parent))
     elif call in ("unlink", "unlinkat", "rmdir"):

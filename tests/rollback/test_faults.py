@@ -133,3 +133,17 @@ def test_what_was_not_synced_may_be_lost_and_what_was_is_not():
     assert {tree["/r/a"].data for upto, tree in last.states() if upto == len(last.ops)} == {b"new"}
     del lines[2]
     assert bodies(3) == {b"old", b"", b"n", b"new", b"\0\0\0"}  # moved before its bytes were synced: anything
+
+
+def test_of_a_file_that_is_cut_shorter_in_place_nothing_that_stays_is_in_doubt():
+    base = {"/r": Entry("folder", b"", (0o755, 0, 0)), "/r/a": Entry("file", b"a line, half", (0o644, 0, 0))}
+    lines = ["1 ftruncate(3<\\x2f\\x72\\x2f\\x61>, 6) = 0", "1 fsync(3<\\x2f\\x72\\x2f\\x61>) = 0"]
+
+    def bodies(*made):
+        recording = disk.record("\n".join(made), base, "/r")
+        return {tree["/r/a"].data for upto, tree in recording.states() if upto == len(recording.ops)}
+
+    assert bodies(lines[0]) == {b"a line, half", b"a line"}
+    assert bodies(*lines) == {b"a line"}
+    more = '1 write(3<\\x2f\\x72\\x2f\\x61>, "\\x2e\\x2e", 2) = 2'
+    assert b"\0" * 8 in bodies(lines[0], more)  # what was written to it since may take any of it along

@@ -25,8 +25,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
-import json, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
+import json, sys
 from pathlib import Path
 from checks.model import Probe
 from inventory.errors import RunbookError
