@@ -141,6 +141,7 @@ class HostRun:
                 restart.wait_s,
                 restart.scale if restart.scale != 1 else None,
                 restart.check if undoing else (),
+                restart.renew,
             )
             for restart in restarts
         ]
@@ -188,7 +189,7 @@ class HostRun:
 
 def undo_note(plan: HostPlan, stage: Stage) -> dict[str, str]:
     """What a snapshot says of how to bring the stack up again, so that a rollback needs no plan."""
-    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s, r.check] for r in stage.restarts if not r.created]
+    restarts = [[r.service, r.wait_s, r.scale, r.downtime_s, r.check, r.renew] for r in stage.restarts if not r.created]
     how = {
         "name": plan.compose.name,
         "files": plan.compose.files,
@@ -212,9 +213,9 @@ def restarts_of(snapshot: Snapshot) -> tuple[Restart, ...]:
         return tuple(
             Restart(
                 str(service), "goes back", False, float(away), wait_s=float(wait), scale=int(scale),
-                check=tuple(map(str, check)),
+                check=tuple(map(str, check)), renew=any(renew),
             )
-            for service, wait, scale, away, check in json.loads(snapshot.note.get("restarts", "[]"))
+            for service, wait, scale, away, check, *renew in json.loads(snapshot.note.get("restarts", "[]"))
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ class Restart:
     `downtime_s`: from the stop of the old container to the first healthy answer of the new one, estimated as `basis`
     says. `wait_s`: how long to wait for health before giving up. `scale`: how many containers it keeps.
     `loses`: paths in the container's writable layer that a recreation would lose. `check`: the words of its health
-    check after the stage, by which an undo sees that it answers although its check is gone then.
+    check after the stage, by which an undo sees that it answers although its check is gone then. `renew`: nothing in the
+    Compose files says so, so Compose is told to make it anew.
     """
 
     service: str
@@ -46,6 +47,7 @@ class Restart:
     created: bool = False
     loses: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
+    renew: bool = False
 
 
 @dataclass(frozen=True)

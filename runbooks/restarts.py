@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from runbooks.compose import graph
@@ -61,13 +62,15 @@ def predict(
             continue
         reason = "it is new" if new else _reason(was, will, name) if name not in spared else ""
         mounted = [source for each in running for kind, source, _ in each.mounts if kind == "bind" and source in files]
-        if mounted and not reason:
+        renew = bool(mounted and not reason)
+        if renew:
             reason = f"it mounts {posixpath.basename(mounted[0])} as a single file, and would keep the old one"
         if not reason and name in also:
             reason = "Compose would recreate it"
         if reason:
             lost = lasting((layers or {}).get(name, ()))
-            found.append(_restart(after.services[name], reason, facts, measured_s or {}, lost, created=new))
+            made = _restart(after.services[name], reason, facts, measured_s or {}, lost, created=new)
+            found.append(replace(made, renew=renew))
     return tuple(found)
 
 

@@ -135,7 +135,8 @@ def host_undo(host: str, found: Sequence[Snapshot], back: Sequence[Snapshot] = (
     for snapshot in every:
         for restart in restarts_of(snapshot):
             if restart.service not in made:
-                restarts.setdefault(restart.service, restart)
+                first = restarts.setdefault(restart.service, restart)
+                restarts[restart.service] = replace(first, renew=first.renew or restart.renew)
     # The stack goes back to what it was before the oldest: what a later stage brought up may be needed by an earlier one's.
     ups = in_order(restarts.values(), order_of(every[0]))
     return HostUndo(host, tuple(reversed(found)), ups, back=tuple(reversed(back)))

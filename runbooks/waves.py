@@ -28,17 +28,17 @@ containers that it has. Without them Compose takes those away that an operator a
 depend on cannot be named: Compose refuses that, so it is asked first (only where a service has not just one). It needs
 `project`, `service` and, as "$@", the words of `docker compose up`."""
 # $1 project, $2 service, $3 seconds, $4 a check's words, each ended by NUL, in base64, or nothing: then the engine's own
-# verdict is waited for, $5 SERVICE=COUNT or nothing, then the words of `docker compose`. One line: each word of a
-# journalled command is one.
+# verdict is waited for, $5 SERVICE=COUNT or nothing, $6 something where the container is made anew whatever Compose thinks
+# of it, then the words of `docker compose`. One line: each word of a journalled command is one.
 #
 # Two commands, since neither alone will do (docs/decisions/0003): the first creates the container among its dependencies,
 # so that its configuration has the hash that a plain `up` would give it, and starts nothing; the second, which no longer
 # looks at that hash, starts this service alone.
 UP = (
-    'project=$1 service=$2 limit=$3 check=$4 scale=$5; shift 5; set -- "$@" up --no-build --pull never; '
+    'project=$1 service=$2 limit=$3 check=$4 scale=$5 renew=$6; shift 6; set -- "$@" up --no-build --pull never; '
     + BESIDE
     + 'wait="--wait --wait-timeout $limit"; [ -z "$check" ] || wait=; '
-    '"$@" ${scale:+--scale "$scale"} $beside --no-start -- "$service" && '
+    '"$@" ${scale:+--scale "$scale"} $beside ${renew:+--force-recreate} --no-start -- "$service" && '
     '"$@" ${scale:+--scale "$scale"} -d --no-deps --no-recreate $wait -- "$service" || exit; [ -n "$check" ] || exit 0; '
     'end=$(($(date +%s) + limit)); while :; do ok=1; ids=$(docker ps -q --filter "label=com.docker.compose.project=$project" '
     '--filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False); [ -n "$ids" ] || ok=0; '
@@ -58,13 +58,15 @@ class Wave:
     """One service to bring up: how long it may take to get healthy, and the scale that it keeps (None: one).
 
     `answers`: a check's words; then the service counts as up when this succeeds in all its containers, and the engine's
-    own verdict, which may take a whole interval or may not exist, is not waited for.
+    own verdict, which may take a whole interval or may not exist, is not waited for. `renew`: its container is made anew
+    although the Compose files say nothing new of it.
     """
 
     service: str
     wait_s: float
     scale: int | None = None
     answers: tuple[str, ...] = ()
+    renew: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,4 +103,16 @@ def command(compose: Compose, wave: Wave) -> tuple[str, ...]:
     """The command of one wave: this service alone, from images that are there, until it is healthy or answers."""
     check = base64.b64encode("".join(f"{word}\0" for word in wave.answers).encode()).decode()
     scale = "" if wave.scale is None else f"{wave.service}={wave.scale}"
-    return ("sh", "-c", UP, "sh", compose.name, wave.service, str(ceil(wave.wait_s)), check, scale, *compose.argv())
+    return (
+        "sh",
+        "-c",
+        UP,
+        "sh",
+        compose.name,
+        wave.service,
+        str(ceil(wave.wait_s)),
+        check,
+        scale,
+        "renew" if wave.renew else "",
+        *compose.argv(),
+    )

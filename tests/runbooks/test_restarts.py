@@ -111,6 +111,8 @@ def test_a_container_that_mounts_a_changed_file_alone_would_keep_the_old_one():
     )
     (restart,) = predicted(changed(), facts, changed_files=[path])
     assert (restart.service, restart.reason) == ("web", "it mounts a.conf as a single file, and would keep the old one")
+    assert restart.renew  # Compose sees no reason of its own
+    assert not predicted(changed(("redis:7", "redis:8")))[0].renew
 
 
 @pytest.mark.parametrize(

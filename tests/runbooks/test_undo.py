@@ -60,6 +60,23 @@ def test_services_of_several_stages_come_back_each_after_what_it_needs(bench):
     assert [event.service for event in bench.of(events.ServiceUp)] == ["db", "web"]
 
 
+def test_a_container_that_mounts_a_changed_file_is_made_anew_by_the_run_and_by_its_rollback(bench):
+    bench.host()
+    plan = bench.plan("\n# one")
+    (host,) = plan.hosts
+    (stage,) = host.stages
+    renewed = tuple(replace(each, renew=each.service == "web") for each in stage.restarts)
+    plan = replace(plan, hosts=(replace(host, stages=(replace(stage, restarts=renewed),)),))
+
+    def anew():
+        return [line.rpartition(" ")[2] for line in bench.docker.asked if "--force-recreate" in line]
+
+    assert bench.migrate(plan) == 0
+    assert anew() == ["web"]
+    assert bench.rollback() == 0
+    assert anew() == ["web", "web"]
+
+
 def test_a_rollback_gives_image_names_back_to_the_images_that_ran(bench):
     bench.host()
     bench.migrate(bench.plan("\n# one"))

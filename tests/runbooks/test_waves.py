@@ -81,6 +81,15 @@ def test_each_service_is_created_among_its_dependencies_and_started_alone_in_ord
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_a_container_for_which_compose_sees_no_reason_is_made_anew_when_asked(docker, compose, shell):
+    well, *_ = carried_out(compose, [Wave("web", 5, renew=True)], shell)
+    assert well
+    made, started = (line.partition(" --pull never ")[2] for line in docker.asked if " up " in line)
+    assert made == "--force-recreate --no-start -- web"
+    assert started == "-d --no-deps --no-recreate --wait --wait-timeout 5 -- web"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
 def test_the_first_that_fails_ends_the_waves_with_composes_own_words(docker, compose, shell):
     docker.tell("down-pool")
     well, told, _ = carried_out(compose, [Wave("db", 60), Wave("pool", 60), Wave("web", 60)], shell)
