@@ -95,12 +95,12 @@ def proof(_context: Context, full: bool = False, only: Iterable[str] | None = No
     )
 
 
-@task(auto_shortflags=False, help=about("fast", "lint", "select"))
-def test(_context: Context, fast: bool = False, lint: bool = True, select: str = "") -> None:
+@task(auto_shortflags=False, help=about("fast", "lint", "drills", "select"))
+def test(_context: Context, fast: bool = False, lint: bool = True, drills: bool = False, select: str = "") -> None:
     """Run all checks and tests; --fast leaves out what needs Docker or much time."""
     from lab import testing
 
-    finish(lambda _out: testing.run(fast=fast, lint=lint, select=select or None))
+    finish(lambda _out: testing.run(fast=fast, lint=lint, drills=drills, select=select or None))
 
 
 @task

@@ -33,8 +33,11 @@ LARGE = {"/usr/bin/chromium": "chromium", "/usr/bin/prometheus": "prometheus"}
 """What only the full run installs: a browser that reports are looked at in, and what scrapes metrics and checks rules."""
 
 
-def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
-    """Sets up, lints, then runs the tests. Returns the exit code of the first that fails, else 0."""
+def run(*, fast: bool, lint: bool, drills: bool = False, select: str | None = None) -> int:
+    """Sets up, lints, then runs the tests. Returns the exit code of the first that fails, else 0.
+
+    `drills`: also those that kill servers under load for minutes, with which it takes more than an hour on 2 cores.
+    """
     install_requirements()
     if lint:
         code = check()
@@ -49,10 +52,15 @@ def run(*, fast: bool, lint: bool, select: str | None = None) -> int:
     # What needs no practice hosts runs on all processors; the hosts are shared, so their tests take turns.
     # Quick tests wait as long as they work: one more of them at once than there are processors.
     spread = ["-n", str((os.cpu_count() or 1) + 1) if fast else "logical", "--dist", "worksteal"]
-    parts = [["-m", "not lab and not slow", *spread]] if fast else [["-m", "not lab", *spread], ["-m", "lab"]]
+    parts = (
+        [["-m", "not lab and not slow", *spread]]
+        if fast
+        else [["-m", "not lab", *spread], ["-m", "lab" if drills else "lab and not drill"]]
+    )
     environment = os.environ if fast else {"RUNBOOK_EXHAUSTIVE": "1", "RUNBOOK_EXAMPLES": "10000"} | dict(os.environ)
     fetched = compose_cli.provide()
     environment = dict(environment) | ({compose_cli.VARIABLE: fetched} if fetched else {})
+    environment |= {"RUNBOOK_DRILLS": "1"} if drills else {}
     # Hundreds of programs are started: compiled once, whatever the shell says, and beside the tree.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "pycache")

@@ -77,6 +77,7 @@ ABOUT = {
     "shell": "strike calls only under this shell: dash, bash, busybox (again or with commas for more)",
     "workers": "cases at once (default 2)",
     "fast": "only what needs no Docker and little time (under a minute)",
+    "drills": "also what kills servers under load for minutes (more than an hour in all, on 2 cores)",
     "lint": "also format, style, types and the import contract (default)",
     "advisories": "the address of a service that speaks OSV's language (default https://api.osv.dev/v1/query)",
     "seconds": "for how long, all readers together",

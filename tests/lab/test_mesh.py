@@ -13,7 +13,11 @@ from tests.lab import mesh
 from tests.lab.conftest import Practice, Ran
 from tests.services import meshes
 
-pytestmark = [pytest.mark.lab, pytest.mark.skipif(meshes.program() is None, reason="no Envoy for this machine")]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.drill,
+    pytest.mark.skipif(meshes.program() is None, reason="no Envoy for this machine"),
+]
 Inv = Callable[..., Ran]
 WISHES = {"mesh_services": {"backend": {"drop": ["ports"]}, "frontend": {"serves": False}}}
 

@@ -11,7 +11,7 @@ import pytest
 from lab.measure import failover
 from tests.lab.conftest import Practice, Ran, as_soon_as, failing, secrets
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.drill]
 Inv = Callable[..., Ran]
 STEP = ("--step", "a replica of Redis")
 WISHES = ("sentinel_master: redis", "gate: {window: 4s, interval: 1s, min_samples: 1, failure_limit: 0}")
