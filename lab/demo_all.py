@@ -190,11 +190,13 @@ def ticked(store: Store, soak: Soak, mask: Mask) -> Soak:
     ticker = Ticker(store, mask, operator())
     try:
         for number in range(soak.ticks):
-            if ticker.tick(soak, soak.time_of(number) + timedelta(seconds=soak.every_s / 2)).number != number:
+            made = ticker.tick(soak, soak.time_of(number) + timedelta(seconds=soak.every_s / 2))
+            if made.number != number:
                 raise HostFailed(f"tick {number} of {soak.id} was made by another program")
     finally:
         ticker.close()
-    found = end(store, soak, soak.end)
+    # A soak that is not a whole number of ticks long ends within its last one.
+    found = made.ended or end(store, soak, soak.end)
     if found is None:
         raise HostFailed(f"{soak.id} was ended by another program")
     return found
