@@ -28,6 +28,8 @@ from inventory.errors import HostFailed, InputError
 SSHD = "/usr/sbin/sshd"
 _STARTED = re.compile(rb"Starting session: (command|subsystem)")
 _TRANSFERRED = re.compile(rb"Transferred: sent (\d+), received (\d+) bytes")
+_ENDED = re.compile(rb"Closing connection to|Disconnected from user")
+"""The last line of a connection: a client that says goodbye (OpenSSH's) has the second, and its bytes are not told."""
 _ACCEPTED = re.compile(rb"Accepted publickey")
 
 
@@ -72,13 +74,13 @@ class Fleet:
     def transferred(self, connections: int) -> tuple[int, int]:
         """Bytes that went to the hosts and came from them so far, as the servers count them when a connection has ended.
 
-        Waits at most 10 s until that many connections have.
+        Waits at most 10 s until that many connections have. Those that OpenSSH's client made do not count: the server says nothing of them.
         """
         until = time.monotonic() + 10
         while True:
             logs = b"".join(path.read_bytes() for path in self.folder.glob("sshd*/log"))
-            found = [(int(to), int(sent)) for sent, to in _TRANSFERRED.findall(logs)]
-            if len(found) >= connections or time.monotonic() > until:
+            if len(_ENDED.findall(logs)) >= connections or time.monotonic() > until:
+                found = [(int(to), int(sent)) for sent, to in _TRANSFERRED.findall(logs)]
                 return sum(to for to, _ in found), sum(sent for _, sent in found)
             time.sleep(0.05)
 
