@@ -1,14 +1,11 @@
-"""One host during a run: its link, its writer, its plan, and what it does with them: apply a stage, undo it, beat its heart."""
+"""One host during a run: its link, its writer, its plan, and what it does with them: apply a stage, undo it."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from checks.model import Probe, Sample
 from checks.probes import round_
@@ -22,7 +19,6 @@ from rollback.model import FileState, FileWrite, Snapshot, Transaction
 from runbooks import events, imaging, unmaking, waves
 from runbooks.plan_model import HostPlan, Restart, Stage
 
-HEARTBEAT_S = 10.0
 # Gives a service's image name back to the image that ran before, where it has moved on since. Standard input: lines
 # "service image-id"; the answer is a line for each name that was given back.
 RETAG = r"""
@@ -271,32 +267,3 @@ def back_again(services: Iterable[str], restarts: Sequence[Restart]) -> tuple[Pr
         if service in checks:
             found.append(Probe("command", f"answers:{service}", service, {"command": checks[service]}))
     return tuple(found)
-
-
-class Holds(Protocol):
-    """Whoever holds a host's lock."""
-
-    @property
-    def writer(self) -> HostWriter: ...
-
-
-@contextmanager
-def heartbeat(hosts: Sequence[Holds]) -> Iterator[None]:
-    """Renews the hosts' locks until the end. A lock that was lost is noticed by the next commit, which checks it."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(HEARTBEAT_S):
-            for host in hosts:
-                try:
-                    host.writer.renew()
-                except RunbookError:
-                    continue
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

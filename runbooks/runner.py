@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from inventory.errors import Locked
 from runbooks import batches, events, hooks
-from runbooks.hostrun import HostRun, heartbeat
+from runbooks.heartbeat import heartbeat
+from runbooks.hostrun import HostRun
 from runbooks.plan_model import Plan
 from runbooks.run_model import FAILED, GOES_ON, INTERRUPTED, REFUSED, End, Run
 from runbooks.staging import on_each, settings_of, stage_count, survivors, tell_failed, work_on_stage

@@ -22,7 +22,7 @@ from inventory.link import Link
 from inventory.secrets import Mask
 from rollback.commit import HostWriter
 from runbooks import scaling, survey, whole
-from runbooks.hostrun import heartbeat
+from runbooks.heartbeat import heartbeat
 from runbooks.scaling import Limits, Wish
 from runbooks.steps import autoscaling, bounds, replicas
 from runbooks.waves import BESIDE, SLACK_S

@@ -12,7 +12,8 @@ from inventory.errors import Drift, Refused, RunbookError
 from rollback import vault
 from rollback.model import FileState, Snapshot
 from runbooks import batches, cut_off, events, gating, unmaking
-from runbooks.hostrun import HostRun, back_again, compose_of, heartbeat, in_order, order_of, restarts_of
+from runbooks.heartbeat import heartbeat
+from runbooks.hostrun import HostRun, back_again, compose_of, in_order, order_of, restarts_of
 from runbooks.plan_model import HostPlan, Restart, StartupPlan
 from runbooks.session import Session
 

@@ -26,7 +26,8 @@ from rollback.model import Snapshot
 from runbooks import events, propose, resuming, runner, staging
 from runbooks.book import Phase
 from runbooks.commands import standing
-from runbooks.hostrun import HEARTBEAT_S, HostRun, heartbeat
+from runbooks.heartbeat import HEARTBEAT_S, heartbeat
+from runbooks.hostrun import HostRun
 from runbooks.mending import mending
 from runbooks.plan_model import HostPlan, Plan
 from runbooks.run_model import GOES_ON, NOT_ROLLED_BACK, ROLLED_BACK, End, Options, Run

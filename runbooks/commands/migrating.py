@@ -13,17 +13,7 @@ from typing import Any
 from checks.evidence import Store
 from inventory import receivers
 from inventory.errors import InputError, Refused, RunbookError
-from runbooks import (
-    batches,
-    events,
-    heeding,
-    interrupt,
-    propose,
-    run_model,
-    runner,
-    screen,
-    session,
-)
+from runbooks import batches, events, heeding, interrupt, plan_json, propose, run_model, runner, screen, session
 from runbooks import plan as plans
 from runbooks.book import Phase
 from runbooks.commands import options, standing
@@ -115,7 +105,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         if how.check:
             for error in opened.errors.values():
                 out.error(error)
-            out.document({"run": None, "outcome": "checked", **plans.to_json(plan, out.mask)})
+            out.document({"run": None, "outcome": "checked", **plan_json.to_json(plan, out.mask)})
             return exit_code(opened.errors, list(opened.links))
         plan = standing.allowed(opened, plan, how.accept_risk)
         if plan.changed:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inventory.errors import InputError, Refused
-from runbooks import offline, screen, whole
-from runbooks import plan as plans
+from runbooks import offline, plan_json, screen, whole
 from runbooks.commands import options
 from runbooks.commands.choice import Choice
 from runbooks.commands.codes import exit_code
@@ -56,7 +55,7 @@ def plan(out: Output, choice: Choice, *, files: Sequence[str] = (), keep: str = 
     if patch:
         out.raw(one_patch(made, out, str(Path.cwd()) if files else ""))
     elif out.as_json:
-        out.document(plans.to_json(made, out.mask, show_secrets=show_secrets))
+        out.document(plan_json.to_json(made, out.mask, show_secrets=show_secrets))
     else:
         out.show(*screen.plan_view(made, out.mask), *differing)
     for name, error in errors.items():
@@ -72,7 +71,7 @@ def one_patch(made: Plan, out: Output, folder: str = "") -> str:
 
     Raises Refused where hosts differ, and where it would carry what must not be shown.
     """
-    texts = {host.host: "".join(plans.patches(host, folder).values()) for host in made.hosts}
+    texts = {host.host: "".join(plan_json.patches(host, folder).values()) for host in made.hosts}
     if len(set(texts.values())) > 1:
         raise Refused("the hosts' patches differ", mend=f"choose one with --limit: {', '.join(texts)}")
     text = next(iter(texts.values()), "")
@@ -85,7 +84,7 @@ def document(made: Plan, choice: Choice, out: Output) -> dict[str, Any]:
     """A plan as `--out` keeps it: what was chosen, and the masked plan with its fingerprint."""
     chosen = {"phase": choice.phase, "environment": choice.environment, "limit": choice.limit,
               "steps": list(choice.steps), "tags": list(choice.tags)}  # fmt: skip
-    return {"format": FORMAT, "choice": chosen, "plan": plans.to_json(made, out.mask)}
+    return {"format": FORMAT, "choice": chosen, "plan": plan_json.to_json(made, out.mask)}
 
 
 def read(path: Path) -> tuple[Choice, dict[str, Any]]:

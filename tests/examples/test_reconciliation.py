@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inventory.secrets import Mask
-from runbooks import book, draft, offline, plan
+from runbooks import book, draft, offline, plan_json
 from runbooks.compose import graph
 from runbooks.compose.model import ProjectSpec, Stack
 from runbooks.compose.project import load
@@ -154,7 +154,7 @@ def test_a_password_is_neither_written_into_the_compose_file_nor_shown() -> None
     assert len(secrets) == 3
     for secret in secrets:
         assert secret not in AFTER.files[COMPOSE].decode()
-        assert secret not in str(plan.to_json(made, mask))
+        assert secret not in str(plan_json.to_json(made, mask))
 
 
 def test_the_start_is_predicted_to_take_at_most_half_as_long_in_groups_without_a_cycle() -> None:

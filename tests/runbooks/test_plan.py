@@ -14,7 +14,7 @@ from inventory.engine import Compose
 from inventory.hooks import Hook
 from inventory.secrets import Mask
 from rollback.model import FileState
-from runbooks import book, draft, offline, plan
+from runbooks import book, draft, offline, plan, plan_json
 from runbooks.compose.model import Stack
 from runbooks.compose.patch import lines_before
 from runbooks.learning import learn
@@ -63,7 +63,7 @@ def make(*hosts: HostPlan, environment: str = "staging") -> Plan:
 def document(made: Plan, *, show_secrets: bool = False) -> dict[str, Any]:
     mask = Mask()
     learn(mask, STACK, NO_FACTS)
-    found: dict[str, Any] = json.loads(json.dumps(plan.to_json(made, mask, show_secrets=show_secrets)))
+    found: dict[str, Any] = json.loads(json.dumps(plan_json.to_json(made, mask, show_secrets=show_secrets)))
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from inventory.secrets import Mask
 from rollback.model import FileState
-from runbooks import draft, plan, restarts
+from runbooks import draft, plan, plan_json, restarts
 from runbooks.compose import startup
 from runbooks.model import NO_FACTS, Answer, Facts, Question
 from runbooks.plan_model import Restart, Trial
@@ -139,25 +139,25 @@ def test_a_patch_is_named_from_where_it_is_applied() -> None:
     found = host_plan()
     name = COMPOSE.removeprefix(f"{ROOT}/")
     parent, _, last = ROOT.rpartition("/")
-    assert list(plan.patches(found)) == [name]
-    assert list(plan.patches(found, f"{parent}/")) == [f"{last}/{name}"]
-    assert list(plan.patches(found, ROOT)) == [name]
-    assert list(plan.patches(found, "/elsewhere")) == [name]
-    assert plan.relative(replace(found, project_dir=f"{ROOT}/"), COMPOSE) == name
+    assert list(plan_json.patches(found)) == [name]
+    assert list(plan_json.patches(found, f"{parent}/")) == [f"{last}/{name}"]
+    assert list(plan_json.patches(found, ROOT)) == [name]
+    assert list(plan_json.patches(found, "/elsewhere")) == [name]
+    assert plan_json.relative(replace(found, project_dir=f"{ROOT}/"), COMPOSE) == name
     created = replace(found.files[0], data_before=None, data=b"one\n")
     stage = replace(found.stages[0], files=(created,), steps=())
-    text = plan.patches(replace(found, stages=(stage,)))[name]
+    text = plan_json.patches(replace(found, stages=(stage,)))[name]
     assert [line for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")] == ["+one"]
     gone = replace(found.files[0], data_before=b"one\n", data=None)
-    text = plan.patches(replace(found, stages=(replace(stage, files=(gone,)),)))[name]
+    text = plan_json.patches(replace(found, stages=(replace(stage, files=(gone,)),)))[name]
     assert [line for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")] == ["-one"]
 
 
 def test_a_plan_is_masked_unless_it_is_asked_not_to_be() -> None:
     mask = Mask()
     mask.add("geheim-7f3a")
-    assert "geheim" not in json.dumps(plan.to_json(make(host_plan()), mask))
-    assert "geheim" in json.dumps(plan.to_json(make(host_plan()), mask, show_secrets=True))
+    assert "geheim" not in json.dumps(plan_json.to_json(make(host_plan()), mask))
+    assert "geheim" in json.dumps(plan_json.to_json(make(host_plan()), mask, show_secrets=True))
 
 
 def test_a_step_that_does_not_apply_keeps_the_stack_and_its_own_kind_and_risk() -> None:

@@ -14,7 +14,7 @@ from lab.proof.shell import ShellLink
 from rollback.commit import HostWriter
 from runbooks import events
 from runbooks.commands import keeping
-from runbooks.hostrun import heartbeat
+from runbooks.heartbeat import heartbeat
 from tests.runbooks.bench import BEFORE, Bench, content, make_bench
 
 pytestmark = pytest.mark.slow
@@ -178,7 +178,7 @@ def test_a_lock_that_is_renewed_never_looks_stale_and_one_that_is_not_does(bench
     lock.symlink_to(f"run=run-5 who=eve@laptop since={then} renewed={then}")
     assert bench.writer("web-1", "run-6").owner().stale
     beaten = threading.Event()
-    monkeypatch.setattr("runbooks.hostrun.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("runbooks.heartbeat.HEARTBEAT_S", 0.01)
 
     class Beating:
         class writer:
