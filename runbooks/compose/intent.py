@@ -91,7 +91,14 @@ def intended(before: Meaning, operations: Iterable[Operation], stack: Stack) -> 
     edges, environment = _Copied(before.edges), _Copied(before.environment)
     health, rest, sections = dict(before.health), dict(before.rest), dict(before.sections)
     texts: dict[tuple[str, str], list[ReplaceText | ReferText]] = {}
-    lookup = project.tree(stack).scope.lookup
+    operations = list(operations)
+    known = project.tree(stack).scope.lookup
+    new = {each.name: each.text for each in operations if isinstance(each, ReferText)}
+
+    def lookup(name: str) -> str | None:
+        found = known(name)
+        return new.get(name) if found is None else found
+
     for operation in operations:
         service = operation.service
         if isinstance(operation, SetCondition | AddDependency):

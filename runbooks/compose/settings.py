@@ -144,7 +144,10 @@ class VariablePlanner:
             return
         self.values[service, name] = made
         if any(operation.at == "reference" for operation in plain.values()):
-            template = self._template(service, name, variable, list(plain.values()))
+            template = self._template(service, name, variable, list(operations.values()))
+            for number, operation in operations.items():
+                if isinstance(operation, ReferText):
+                    self._held(operation, number)
             self.goals[service, name] = _Goal(made, template, list(operations))
             return
         inside: list[tuple[tuple[int, int], str, int]] = []
@@ -216,9 +219,12 @@ class VariablePlanner:
             raise Blocked(entry.place, "the text cannot stand in this line", "quote the value in the env file")
         self.desk.put_bytes(span.path, span.from_byte, span.to_byte, text.encode(), [number])
 
-    def _template(self, service: str, name: str, variable: Variable, operations: list[ReplaceText]) -> str:
+    def _template(self, service: str, name: str, variable: Variable, operations: list[ReplaceText | ReferText]) -> str:
         """The variable's own text with the replacements in it; references that they leave alone stay."""
         value = variable.value or ""
+        for operation in operations:
+            if isinstance(operation, ReferText):
+                variable_text.literal(variable, operation)
         item = self.desk.section(service, SECTION)
         found = None
         if item is not None and variable.source == "environment":
@@ -226,7 +232,7 @@ class VariablePlanner:
                 (found for part in reversed(item.parts) if (found := variable_text.find(part, name)) is not None), None
             )
         if found is None:
-            return replaced(value, operations).replace("$", "$$")
+            return self._spelled(variable, operations)
         child, number = found
         template: str = child.node.value
         if number is not None:
@@ -234,5 +240,11 @@ class VariablePlanner:
         scope = child.source.scope
         pieces = interpolation.pieces(template, scope.lookup)
         if "".join(piece.text for piece in pieces) != value:
-            return replaced(value, operations).replace("$", "$$")
+            return self._spelled(variable, operations)
         return variable_text.templated(pieces, template, operations)
+
+    def _spelled(self, variable: Variable, operations: list[ReplaceText | ReferText]) -> str:
+        """The whole value, with the replacements, as a Compose file has it."""
+        if any(isinstance(operation, ReferText) for operation in operations):
+            raise Blocked(variable.place, f"where {variable.name} is written could not be told", "set it by hand")
+        return replaced(variable.value or "", operations).replace("$", "$$")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +22,7 @@ from runbooks.compose.tree import Item
 DIGITS = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-def templated(pieces: list[interpolation.Piece], template: str, operations: list[ReplaceText]) -> str:
+def templated(pieces: list[interpolation.Piece], template: str, operations: Sequence[ReplaceText | ReferText]) -> str:
     """Puts replacements into a template. A reference that a replacement touches gives way to its value."""
     groups: list[tuple[str, str, int]] = []
     at = 0
@@ -41,7 +42,7 @@ def templated(pieces: list[interpolation.Piece], template: str, operations: list
         stop = begin + len(text)
         touching = [each for each in ordered if each.start < stop and each.end > begin]
         inserted = [each for each in ordered if each.start == each.end == begin]
-        made += [each.text.replace("$", "$$") for each in inserted]
+        made += [_as_written(each) for each in inserted]
         if not touching:
             made.append(source)
             continue
@@ -49,11 +50,15 @@ def templated(pieces: list[interpolation.Piece], template: str, operations: list
         for each in touching:
             made.append(text[max(cursor, begin) - begin : max(each.start, begin) - begin].replace("$", "$$"))
             if each.start >= begin:
-                made.append(each.text.replace("$", "$$"))
+                made.append(_as_written(each))
             cursor = max(cursor, each.end)
         made.append(text[min(cursor, stop) - begin :].replace("$", "$$"))
-    made += [each.text.replace("$", "$$") for each in ordered if each.start == each.end == at]
+    made += [_as_written(each) for each in ordered if each.start == each.end == at]
     return "".join(made)
+
+
+def _as_written(operation: ReplaceText | ReferText) -> str:
+    return f"${{{operation.name}}}" if isinstance(operation, ReferText) else operation.text.replace("$", "$$")
 
 
 def find(part: Item, name: str) -> tuple[Item, int | None] | None:

@@ -25,7 +25,8 @@ USUAL = 6379
 class Client:
     """One variable that is to name the cache: `db` the number that it uses, `password` how it logs in (a secret).
 
-    `template`: the password as the Compose file may have it again, by reference; None where it cannot.
+    `template`: the password as the Compose file may have it again, by reference; None where it cannot. `secret`: the
+    variable in which it stands.
     """
 
     pointers: tuple[Pointer, ...]
@@ -33,6 +34,7 @@ class Client:
     password: str
     template: str | None
     problem: str = ""
+    secret: str = ""
 
     @property
     def service(self) -> str:
@@ -83,7 +85,7 @@ def _by_url(stack: Stack, service: Service, variable: Variable, match: re.Match[
     password = match["password"] or ""
     own = _SECRET_IN_RAW.search(variable.raw)
     template = own["password"] if own and variable.source == "environment" else None
-    return Client((pointer,), int(match["db"] or 0), password, template or _by_server(stack, match["host"], password), problem)  # fmt: skip
+    return Client((pointer,), int(match["db"] or 0), password, template or _by_server(stack, match["host"], password), problem, variable.name)  # fmt: skip
 
 
 def _by_host(stack: Stack, service: Service, variable: Variable, cache: str) -> Client | None:
@@ -100,17 +102,23 @@ def _by_host(stack: Stack, service: Service, variable: Variable, cache: str) -> 
     number = service.environment.get(f"{prefix}_DB")
     password = secret.value or "" if secret else ""
     db = int(number.value) if number and number.value and number.value.isdigit() else 0
-    return Client(tuple(pointers), db, password, templates.by_reference(secret, password) or _by_server(stack, value, password))  # fmt: skip
+    return Client(tuple(pointers), db, password, templates.by_reference(secret, password) or _by_server(stack, value, password), "", secret.name if secret else "")  # fmt: skip
 
 
 def _by_server(stack: Stack, host: str, password: str) -> str | None:
     """The password as the Redis itself has it by reference, if it is the same."""
+    for _, secret in servers(stack, password):
+        return templates.by_reference(secret, password)
+    return None
+
+
+def servers(stack: Stack, password: str) -> Iterator[tuple[str, Variable]]:
+    """Each Redis that has this password in a variable of its own, and that variable."""
     for service in stack.services.values():
         if asked.REDIS.fullmatch(images.repository(service.image)):
             secret = templates.first(service, asked.CACHE_PASSWORDS)
             if secret and secret.value == password:
-                return templates.by_reference(secret, password)
-    return None
+                yield service.name, secret
 
 
 def _is_redis(stack: Stack, host: str) -> bool:

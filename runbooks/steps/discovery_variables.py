@@ -46,7 +46,7 @@ def problem(name: str, value: Any) -> tuple[str, str] | None:
 
 
 @dataclass
-class _Work:
+class Work:
     """What is to be done with a stack. `names` are those that the env file gets, with what they mean."""
 
     stack: Stack
@@ -114,7 +114,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     )  # fmt: skip
 
 
-def private(work: _Work, secret: bool) -> int | None:
+def private(work: Work, secret: bool) -> int | None:
     """The mode that the env file gets: one that is made is private, one that takes no password stays as it is."""
     there, mode = work.path in work.stack.files, work.settings["env_file_mode"]
     if there and (not secret or mode == "keep"):
@@ -122,13 +122,13 @@ def private(work: _Work, secret: bool) -> int | None:
     return PRIVATE if mode == "keep" else int(mode, 8)
 
 
-def planned(stack: Stack, settings: Mapping[str, Any]) -> _Work:
+def planned(stack: Stack, settings: Mapping[str, Any]) -> Work:
     """What is to be done. Raises InputError for a service that is not there."""
     for key in ("service_locations", "service_variables", "discovery_exclude"):
         for name in settings[key]:
             if name not in stack.services:
                 raise InputError(f"there is no service {name}", key=key, mend=bounds.near(str(name), tuple(stack.services)))  # fmt: skip
-    work = _Work(stack, settings)
+    work = Work(stack, settings)
     moved(work)
     texts = [data.decode("utf-8", "replace") for path, data in stack.files.items() if path != work.path]
     spelled = {secret for text in texts for secret in secret_text.bare(text)}
@@ -138,19 +138,24 @@ def planned(stack: Stack, settings: Mapping[str, Any]) -> _Work:
                 literal(work, found)
             if spelled.intersection(secret_text.bare(" ".join(service.command or ()))):
                 work.kept.append(Kept(service.name, "secret", "its command holds a password: write ${NAME} there by hand", True))  # fmt: skip
+    refuse_takers(work)
+    return work
+
+
+def refuse_takers(work: Work) -> None:
+    """Nothing gets a name where some service has the whole env file as its environment: it would get that too."""
     takers = whole_takers(work)
     if takers and work.names:
-        place = stack.services[takers[0]].place
+        place = work.stack.services[takers[0]].place
         work.refused = [Refusal(
             takers[0], place.path, place.line, "service_host",
             f"{posixpath.basename(work.path)} is its env_file too, so that it would get every new name as a variable of its own",
             "give it an env_file of its own first",
         )]  # fmt: skip
         work.operations, work.names = [], {}
-    return work
 
 
-def literal(work: _Work, found: Found) -> None:
+def literal(work: Work, found: Found) -> None:
     """One host or password: a reference in its place, where it stands in the Compose file itself."""
     variable = work.stack.services[found.service].environment[found.variable]
     stands = literals.written(variable, found)
@@ -181,7 +186,7 @@ def literal(work: _Work, found: Found) -> None:
     work.kinds[operation] = found
 
 
-def moved(work: _Work) -> None:
+def moved(work: Work) -> None:
     """Services that are said to live elsewhere than their variable says: its value is changed, for all who use it."""
     for service, host in work.settings["service_locations"].items():
         bound = work.bound.get(location_name(work.settings, service))
@@ -200,7 +205,7 @@ def moved(work: _Work) -> None:
                     work.kinds[operation] = Found("service_host", user.name, variable.name, start, end, bound.value, service)  # fmt: skip
 
 
-def moves(work: _Work) -> list[tuple[str, str]]:
+def moves(work: Work) -> list[tuple[str, str]]:
     """Who would use a host that is not the one of today: (service, host)."""
     found = [(each.service, each.text) for each in work.operations if work.kinds[each].kind == "service_host" and each.text != work.kinds[each].text]  # fmt: skip
     return list(dict.fromkeys(found))
@@ -224,7 +229,7 @@ def shouted(name: str) -> str:
     return f"_{made}" if made[:1].isdigit() else made
 
 
-def secret_names(work: _Work, found: Found) -> list[str]:
+def secret_names(work: Work, found: Found) -> list[str]:
     """What a password may be called, best first: the name that it has already, its variable's, the service's."""
     variable = shouted(found.variable)
     whole = work.stack.services[found.service].environment[found.variable].value == found.text
@@ -236,7 +241,7 @@ def secret_names(work: _Work, found: Found) -> list[str]:
     return [*known, *own, *inside]
 
 
-def fits(work: _Work, name: str, text: str) -> bool:
+def fits(work: Work, name: str, text: str) -> bool:
     """Whether a name means this text, or nothing yet. One that the shell sets, or that some file names already, does not."""
     if name in work.names:
         return work.names[name] == text
@@ -247,7 +252,7 @@ def fits(work: _Work, name: str, text: str) -> bool:
     return not any(used.search(data) for data in work.stack.files.values())
 
 
-def whole_takers(work: _Work) -> list[str]:
+def whole_takers(work: Work) -> list[str]:
     """The services whose environment is the whole env file."""
     return [
         service.name
@@ -256,7 +261,7 @@ def whole_takers(work: _Work) -> list[str]:
     ]
 
 
-def lines(work: _Work, after: Stack, new: Mapping[str, str]) -> Iterator[Altered]:
+def lines(work: Work, after: Stack, new: Mapping[str, str]) -> Iterator[Altered]:
     """The lines of the env file, as people see them."""
     bound = project.tree(after).scope.bound
     for name, text in new.items():
@@ -264,7 +269,7 @@ def lines(work: _Work, after: Stack, new: Mapping[str, str]) -> Iterator[Altered
         yield Altered("", place.path, place.line, "env_file", "none", f"{name}={text}", "not needed", "what Compose files refer to")  # fmt: skip
 
 
-def altered(work: _Work, after: Stack, operation: ReferText | ReplaceText, facts: Facts) -> Altered:
+def altered(work: Work, after: Stack, operation: ReferText | ReplaceText, facts: Facts) -> Altered:
     """One reference, or one host that changes."""
     found = work.kinds[operation]
     old = work.stack.services[found.service].environment[found.variable]
@@ -276,7 +281,7 @@ def altered(work: _Work, after: Stack, operation: ReferText | ReplaceText, facts
     return Altered(found.service, new.place.path, new.place.line, found.kind, f"{found.variable}={before}", f"{found.variable}={text}", proof, operation.reason)  # fmt: skip
 
 
-def notes(work: _Work, facts: Facts, new: Mapping[str, str], modes: Mapping[str, int]) -> Iterator[str]:
+def notes(work: Work, facts: Facts, new: Mapping[str, str], modes: Mapping[str, int]) -> Iterator[str]:
     """What an operator should know of the env file."""
     file = posixpath.basename(work.path)
     answer = facts.answers.get(f"{NAME}/git")

@@ -11,11 +11,22 @@ from inventory.errors import InputError
 from runbooks import shipped
 from runbooks.compose import units
 from runbooks.compose.model import Stack
-from runbooks.compose.operations import AddDependency, AddService, Operation, ReplaceText
+from runbooks.compose.operations import AddDependency, AddService, Operation, ReferText, ReplaceText
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
-from runbooks.steps import bounds, cache_clients, cache_services, images, pgbouncer
+from runbooks.steps import (
+    asked,
+    bounds,
+    cache_clients,
+    cache_services,
+    discovery_variables,
+    images,
+    moved_secrets,
+    pgbouncer,
+    pooling,
+)
 from runbooks.steps.cache_clients import Client
 from runbooks.steps.common import health_probes
+from runbooks.steps.moved_secrets import Moved
 
 NAME = "shared_cache"
 SETTINGS: Mapping[str, tuple[type, Any, str]] = {
@@ -29,6 +40,7 @@ SETTINGS: Mapping[str, tuple[type, Any, str]] = {
     "cache_events": (str, "KA", "notify-keyspace-events: which changes are told, for invalidation"),
     "cache_warm_limit": (str, "60s", "how long traffic waits for warming at most"),
     "cache_password": (str, "", "the password as ${NAME} of the project's .env, where consumers do not show it by reference"),
+    "env_file_mode": (str, "0600", "permissions of the .env that takes passwords, or keep"),
 }  # fmt: skip
 WARM_KEYS = ("key", "url", "query", "from", "ttl", "db")
 
@@ -48,6 +60,8 @@ def problem(name: str, value: Any) -> tuple[str, str] | None:
         return f"{value!r} is no time limit", "write 60s, at most 10m"
     if name == "cache_password" and value and not re.fullmatch(r"\$\{[A-Za-z_]\w*\}", value):
         return "it is no reference", "put the password in the project's .env, and write ${NAME} here"
+    if name == "env_file_mode":
+        return discovery_variables.problem(name, value)
     for service, given in value.items() if name == "cache_consumers" else ():
         if given != "skip" and not (isinstance(given, list) and given and all(isinstance(each, str) for each in given)):
             return f"{service}: {given!r} names no variables", "write [CACHE_URL], or skip"
@@ -101,7 +115,10 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     if not clients:
         kept.append(Kept("", "cache", "no variable says that it names a cache: name them in cache_consumers"))
         return Change(step=NAME, risk="medium", stack=stack, kept=tuple(kept))
-    refused = [*_in_the_way(stack, clients, facts, settings)]
+    moved = _secrets(stack, clients, facts, settings)
+    if moved.operations:
+        clients = list(cache_clients.find(moved.stack, facts, cache, settings["cache_consumers"], []))
+    refused = [*moved.refused, *_in_the_way(moved.stack, clients, facts, settings)]
     clients = [
         each for each in clients if not each.problem and not stack.services[each.service].value.get("network_mode")
     ]
@@ -113,8 +130,9 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     context = shipped.program("cache")
     image = settings["cache_keeper_image"] or shipped.image("cache-keeper", context)
     others: list[Operation] = [
+        *moved.operations,
         AddService(cache, cache_services.cache(stack, names, template, settings, facts), "one cache for all, which evicts what is used least"),
-        AddService(keeper, cache_services.keeper(stack, names, template, image, clients[0].db, settings, facts), "warms the cache before traffic, and watches it"),
+        AddService(keeper, cache_services.keeper(moved.stack, names, template, image, clients[0].db, settings, facts), "warms the cache before traffic, and watches it"),
         *(AddDependency(name, cache, "service_healthy", "it caches there") for name in names),
         *(AddDependency(name, keeper, "service_healthy", "the cache is warm before traffic") for name in names if settings["cache_warm"]),
     ]  # fmt: skip
@@ -127,14 +145,39 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     touched = [*dict.fromkeys(operation.service for operation in done)]
     return Change(
         step=NAME, risk="medium", stack=applied.stack, edits=applied.edits, operations=tuple(done),
-        altered=tuple(told(stack, applied.stack, operation, settings) for operation in done), kept=tuple(kept),
-        refused=tuple(refused), notes=notes(stack, clients, settings),
+        altered=(
+            *moved.lines(applied.stack),
+            *(moved.altered(applied.stack, each, facts) if isinstance(each, ReferText) else told(stack, applied.stack, each, settings) for each in done),
+        ),
+        kept=tuple(kept), refused=tuple(refused), notes=(*notes(stack, clients, settings), *moved.notes), modes=moved.modes,
         probes=(*health_probes(applied.stack, touched), *probes(keeper)),
         images=(
             NeededImage(cache, settings["cache_image"], argv=cache_services.tried(settings)),
             NeededImage(keeper, image, {} if settings["cache_keeper_image"] else context),
         ),
     )  # fmt: skip
+
+
+def _secrets(stack: Stack, clients: Sequence[Client], facts: Facts, settings: Mapping[str, Any]) -> Moved:
+    """What puts the passwords into `.env` that cache and keeper need and that the Compose file itself spells out."""
+    good = [each for each in clients if not each.problem and not stack.services[each.service].value.get("network_mode")]
+    passwords = {each.password for each in good}
+    named: list[tuple[str, str]] = []
+    for given in settings["cache_warm"]:
+        if "from" in given and cache_services.database(stack, facts, given["from"]) is None:
+            pooler, _ = pooling.find(stack)
+            named += [(given["from"], name) for name in ("DATABASE_URL", *asked.PASSWORDS)]
+            if pooler and pooler.service.name == given["from"]:
+                named += [(pooler.database.name, name) for name in asked.PASSWORDS]
+    if len(passwords) == 1 and passwords != {""} and not settings["cache_password"] and not any(each.template for each in good):  # fmt: skip
+        (password,) = passwords
+        own = [(each.service, each.secret) for each in good]
+        of_servers = [(name, variable.name) for name, variable in cache_clients.servers(stack, password)]
+        for wanted in (own, of_servers):
+            moved = moved_secrets.move(stack, [*wanted, *named], settings, facts)
+            if moved.refused or any((each.service, each.variable) in wanted for each in moved.operations):
+                return moved
+    return moved_secrets.move(stack, named, settings, facts)
 
 
 def probes(keeper: str) -> tuple[Probe, ...]:
@@ -181,7 +224,7 @@ def _in_the_way(stack: Stack, clients: Sequence[Client], facts: Facts, settings:
         refuse("", "its consumers would log in with different passwords, or some with none", "give them one password, or move them one by one to caches of their own")  # fmt: skip
     elif passwords - {""} and not settings["cache_password"]:
         if not any(each.template for each in good):
-            refuse("", "the consumers' password stands in the file itself, or comes whole from elsewhere", "run this phase once more after discovery_variables, which takes it out of the file, or set cache_password: ${NAME}")  # fmt: skip
+            refuse("", "the consumers' password stands in the file itself, or comes whole from elsewhere", "write ${NAME} there, with the password in the project's .env, or set cache_password: ${NAME}")  # fmt: skip
         elif "%" in next(iter(passwords)):
             refuse("", "the consumers' password is encoded in their URLs", "set cache_password: ${NAME} with the password as it is")  # fmt: skip
     room = cache_services.limit(settings["cache_memory"])
@@ -192,7 +235,7 @@ def _in_the_way(stack: Stack, clients: Sequence[Client], facts: Facts, settings:
         if host and host[1] in {each.service for each in clients}:
             refuse("", f"{host[1]} waits for the warm cache, so it cannot warm it", "name a query in its place")
         if "from" in given and cache_services.database(stack, facts, given["from"]) is None:
-            refuse("", f"the login of {given['from']} is not known by reference", "run discovery_variables first, or name a url in place of the query")  # fmt: skip
+            refuse("", f"the login of {given['from']} is not known by reference", "write its password as ${NAME}, or name a url in place of the query")  # fmt: skip
     return found
 
 

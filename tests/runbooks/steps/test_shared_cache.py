@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from inventory.errors import InputError
-from runbooks import book
+from runbooks import book, draft
+from runbooks.compose import project
 from runbooks.compose.model import Stack
 from runbooks.compose.operations import AddService
 from runbooks.model import NO_FACTS, Change, Facts
 from runbooks.steps import shared_cache
 from tests.runbooks.compose import invariants
 from tests.runbooks.compose.test_corpus_phase_2 import no_secret_is_written_again, nothing_but_the_operations_is_changed
-from tests.runbooks.steps.material import change, reasons, stack_of
+from tests.runbooks.steps.material import COMPOSE, ROOT, change, reasons, stack_of
 
 STEP = "shared_cache"
 TEXT = """\
@@ -38,7 +39,7 @@ services:
   pages:
     image: shop/pages
 """
-SECRETS = "DB_PASSWORD=geheim-db\nREDIS_PASSWORD=geheim-redis\n"
+SECRETS = "DB_PASSWORD=geheim-db\nREDIS_PASSWORD=geheim-redis\nWHOLE=redis://:geheim-redis@redis:6379/1\n"
 WARM: list[dict[str, Any]] = [
     {"query": "select key, value from hot where name <> '$x' limit 10", "from": "db", "ttl": "10m"},
     {"key": "front", "url": "http://pages:8000/front", "db": 2},
@@ -110,6 +111,75 @@ def test_what_is_warmed_is_read_with_logins_by_reference_and_consumers_wait_for_
     assert "maxmemory" in " ".join(made.images[0].argv)
 
 
+SHAPES = {
+    "a URL with its login": "{CACHE_URL: 'redis://:geheim-redis@redis:6379/0'}",
+    "a URL of a user with a dollar": "{CACHE_URL: 'redis://default:ge$$heim-redis@redis/0'}",
+    "a URL whose host is a reference that others have too": "{CACHE_URL: 'redis://:geheim-redis@${HOST}:6379/0', QUEUE_HOST: '${HOST}'}",
+    "a list": "['CACHE_URL=redis://:geheim-redis@redis:6379/0']",
+    "variables": "{CACHE_HOST: redis, CACHE_PASSWORD: geheim-redis}",
+    "a reference in a URL": "{CACHE_URL: 'redis://:${KNOWN_PASSWORD}@redis:6379/0'}",
+    "a reference in a variable": "{CACHE_HOST: redis, CACHE_PASSWORD: '${KNOWN_PASSWORD}'}",
+    "a URL that is a reference": "{CACHE_URL: '${WHOLE}'}",
+    "a URL beside what is no cache": "{CACHE_URL: 'redis://:geheim-redis@redis/0', QUEUE_URL: 'redis://:geheim-redis@redis/1'}",
+    "a URL with an encoded password": "{CACHE_URL: 'redis://:geheim%2Dredis@redis:6379/0'}",
+    "no password": "{CACHE_URL: 'redis://redis:6379/0'}",
+}
+SERVERS = {
+    "none": "{}",
+    "literal": "{REDIS_PASSWORD: geheim-redis}",
+    "by reference": "{REDIS_PASSWORD: '${KNOWN_PASSWORD}'}",
+}
+KNOWN = "KNOWN_PASSWORD=geheim-redis\nHOST=redis\nWHOLE=redis://:geheim-redis@redis:6379/0\n"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("env", [KNOWN, ""], ids=["env", "no env"])
+def test_whatever_a_password_looks_like_one_run_of_the_phase_leaves_nothing_to_do_for_the_next(shape: str, server: str, env: str) -> None:  # fmt: skip
+    text = f"services:\n  redis: {{image: 'redis:8', environment: {SERVERS[server]}}}\n  api:\n    image: shop/api\n    environment: {SHAPES[shape]}\n"
+    on = stack_of(text, env=env) if env else stack_of(text)
+    phase = book.load("3")
+    done = draft.walk(phase, on, NO_FACTS, {})
+    files = dict(on.files)
+    for stage in done.stages:
+        files |= stage.changed
+    again = draft.walk(phase, project.load(on.spec, files), NO_FACTS, {})
+    assert [step.kind for stage in again.changed for step, _ in stage.steps] == []
+    first = done.stages[0].steps[0][1]
+    moves = "a URL that is a reference" not in shape and "encoded" not in shape and (env or ("KNOWN" not in SHAPES[shape] and "HOST" not in SHAPES[shape]))  # fmt: skip
+    if moves:
+        assert first.refused == ()
+        assert "redis-cache" in first.stack.services
+        invariants.only_the_edits_differ(on, first)
+        secret = "ge$heim-redis" if "dollar" in shape else "" if shape == "no password" else "geheim-redis"
+        assert (first.stack.services["redis-cache"].environment["REDIS_PASSWORD"].value if secret else "") == secret
+        assert first.stack.files[COMPOSE].count(b"geheim") <= on.files[COMPOSE].count(b"geheim")
+
+
+def test_a_password_that_cache_and_keeper_need_goes_to_a_private_env_file_and_the_meaning_stays() -> None:
+    text = TEXT.replace("${REDIS_PASSWORD}", "geheim-redis").replace("${DB_PASSWORD}", "geheim-db")
+    on = stack_of(text)
+    made = planned(on, cache_warm=WARM)
+    assert made.refused == ()
+    assert value(made, "api", "CACHE_URL") == "redis://:${REDIS_PASSWORD}@redis-cache:6379/1"
+    assert made.stack.files[f"{ROOT}/.env"] == b"REDIS_PASSWORD=geheim-redis\nPOSTGRES_PASSWORD=geheim-db\n"
+    assert made.modes == {f"{ROOT}/.env": 0o600}
+    assert value(made, "cache-keeper", "PASSWORD_db") == "${POSTGRES_PASSWORD}"
+    told = {(each.service, each.what): each.after for each in made.altered}
+    assert told["db", "secret"] == "POSTGRES_PASSWORD=${POSTGRES_PASSWORD}"
+    for service in ("db", "redis"):
+        before, after = on.services[service].environment, made.stack.services[service].environment
+        assert {name: each.value for name, each in before.items()} == {name: each.value for name, each in after.items()}
+    assert planned(stack_of(text, env="A=1\n"), env_file_mode="keep").modes == {}
+
+
+def test_what_cannot_go_to_the_env_file_is_refused_and_nothing_else_is_done() -> None:
+    text = TEXT.replace("${REDIS_PASSWORD}", "geheim-redis").replace("image: shop/pages", "image: shop/pages\n    env_file: .env")  # fmt: skip
+    made = planned(stack_of(text, env="A=1\n"))
+    assert made.edits == ()
+    assert {each.mend for each in made.refused} >= {"give it an env_file of its own first"}
+
+
 def test_it_is_planned_once_and_phases_1_and_2_have_nothing_to_do_about_it() -> None:
     made = planned(stack(), cache_warm=WARM)
     again = planned(made.stack, cache_warm=WARM)
@@ -136,7 +206,7 @@ def test_a_stack_that_says_nowhere_that_it_caches_is_left_alone() -> None:
         (TEXT.replace("@redis:6379/1", "@cache.example.net:6379/1"), {}, "cache.example.net is no service of this stack"),
         (TEXT.replace("shop/api", "shop/api\n    network_mode: host"), {}, "would not reach the cache"),
         (TEXT.replace("redis://:${REDIS_PASSWORD}@redis:6379/1", "redis://redis:6379/1"), {}, "log in with different passwords"),
-        (TEXT.replace("${REDIS_PASSWORD}", "plain-secret"), {}, "stands in the file itself"),
+        (TEXT.replace("CACHE_URL: redis://:${REDIS_PASSWORD}@redis:6379/1", "CACHE_URL: ${WHOLE}").replace('{REDIS_PASSWORD: "${REDIS_PASSWORD}"}', "{}"), {"cache_consumers": {"worker": "skip"}}, "comes whole from elsewhere"),
         (TEXT.replace("  pages:", "  redis-cache:"), {}, "a service of that name is there"),
         (TEXT, {"cache_warm": [{"key": "a", "url": "http://api:8000/"}]}, "api waits for the warm cache"),
         (TEXT, {"cache_warm": [{"query": "select 1, 2", "from": "pages"}]}, "the login of pages is not known"),
