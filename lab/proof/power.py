@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inventory.errors import HostFailed, RunbookError
-from lab.proof import disk
+from lab.proof import calls, disk
 from lab.proof.bed import AGAIN, Bed, Outcome, room
 from lab.proof.shell import ShellLink
 from lab.proof.strikes import OPERATIONS, Operation
@@ -134,7 +134,7 @@ def recorded(bed: Bed, operation: Operation) -> disk.Recording:
         "-s",
         "1000000",
         "-e",
-        f"trace={','.join(disk.CALLS)}",
+        f"trace={','.join(calls.CALLS)}",
         "-o",
         str(log),
         "-A",
@@ -143,7 +143,7 @@ def recorded(bed: Bed, operation: Operation) -> disk.Recording:
     host = HostWriter(link, str(bed.project), "shop", run=operation.run, who="eve@laptop", state_dir=str(bed.state))
     operation.work(host, bed)
     bed.after, bed.standing["new"] = bed.files(), bed.applied(bed.writer(AGAIN))
-    made = disk.record(log.read_text(), before, str(bed.base))
+    made = calls.record(log.read_text(), before, str(bed.base))
     log.unlink()
     there = tree(bed.base)
     if _told(made.tree()) != _told(there):

@@ -10,7 +10,7 @@ from runbooks.compose import graph, splice
 from runbooks.compose.model import Condition, Stack
 from runbooks.compose.operations import AddDependency, Applied, Operation, ReplaceText, SetVariable
 from runbooks.model import Altered, Change, Facts, Kept, Proof, Question, Refusal
-from runbooks.steps import images, pooling
+from runbooks.steps import images, pool_room, pooling
 from runbooks.steps.common import health_probes, must_be_there, refusals
 from runbooks.steps.pooling import Pointer, Pooler
 from runbooks.steps.urls import Login
@@ -21,14 +21,6 @@ SETTINGS: Mapping[str, tuple[type, Any, str]] = {
     "max_client_conn": (int, 500, "clients that the pooler accepts; a larger value set by hand stays"),
     "default_pool_size": (int, 20, "server connections per (database, user), where the pooler names none"),
 }
-ASSUMED_MAX = 100
-"""PostgreSQL's own default of max_connections, where the database cannot be asked."""
-RESERVED = 3
-"""superuser_reserved_connections, PostgreSQL's default."""
-DIRECT = 10
-"""Connections left for each service that keeps its direct way."""
-USUAL_POOL, USUAL_CLIENTS = 20, 100
-"""PgBouncer's defaults of default_pool_size and max_client_conn."""
 
 
 def problem(name: str, value: Any) -> tuple[str, str] | None:
@@ -41,7 +33,7 @@ def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Quest
     pooler, _ = pooling.find(stack)
     if pooler is None:
         return ()
-    found = [Question(f"{NAME}/max_connections", pooler.database.name, ("sh", "-c", SHOW_MAX))]
+    found = [pool_room.question(pooler)]
     for service, pointers in consumers(stack, pooler, facts, settings).items():
         for pointer in pointers:
             if pointer.login and pointer.login.user:
@@ -55,9 +47,6 @@ def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Quest
                     )
                 )
     return tuple(found)
-
-
-SHOW_MAX = 'exec psql -X -q -t -A -U "${POSTGRES_USER:-${POSTGRESQL_USERNAME:-postgres}}" -d "${POSTGRES_DB:-${POSTGRESQL_DATABASE:-postgres}}" -c "show max_connections"'
 
 
 def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
@@ -95,7 +84,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
             )
         else:
             moves += pointers
-    operations = [*edges(stack, pooler, moves, facts), *room(stack, pooler, moves, facts, settings, kept)]
+    operations = [*edges(stack, pooler, moves, facts), *pool_room.room(stack, pooler, moves, facts, settings, kept)]
     applied, done, failures = carried_out(stack, moves, operations)
     refused += failures
     notes = () if not moves else (
@@ -155,57 +144,6 @@ def edges(stack: Stack, pooler: Pooler, moves: list[Pointer], facts: Facts) -> l
         AddDependency(service, pooler.service.name, condition, "its connections go through the pooler")
         for service in dict.fromkeys(move.service for move in moves)
         if pooler.service.name not in stack.services[service].edges
-    ]
-
-
-def room(
-    stack: Stack, pooler: Pooler, moves: list[Pointer], facts: Facts, settings: Mapping[str, Any], kept: list[Kept]
-) -> list[Operation]:
-    """The pooler's settings: room for clients, server connections that fit, and what drivers send at start."""
-    if not moves:
-        return []
-    wanted: dict[str, str] = {}
-    most, assumed = max_connections(facts)
-    clients = number(pooler.setting("max_client_conn"), USUAL_CLIENTS)
-    # Who is connected to the database today will be a client too, so the promised number comes on top of them.
-    room_for = settings["max_client_conn"] + most
-    if clients < room_for:
-        wanted["max_client_conn"] = str(room_for)
-    logins = [*(move.login for move in moves if move.login), *pooling.pooled(stack, pooler)]
-    pairs = {(login.database or login.user, login.user) for login in logins} or {("", "")}
-    direct = sum(DIRECT for entry in kept if entry.what == "database_url")
-    # PgBouncer's reserve is a pool's own, not one of all pools together.
-    fits = max(1, (most - RESERVED - direct) // len(pairs) - number(pooler.setting("reserve_pool_size"), 0))
-    size = number(pooler.setting("default_pool_size"), USUAL_POOL)
-    if pooler.setting("default_pool_size") is None and settings["default_pool_size"] != USUAL_POOL:
-        size = settings["default_pool_size"]
-        wanted["default_pool_size"] = str(min(size, fits))
-    if size > fits:
-        wanted["default_pool_size"] = str(fits)
-    elif "default_pool_size" not in wanted:
-        origin = "assumed" if assumed else "asked"
-        kept.append(
-            Kept(
-                pooler.service.name,
-                "pool",
-                f"{len(pairs)} x {size} server connections fit under max_connections {most} ({origin})",
-            )
-        )
-    ignored = [word.strip() for word in (pooler.setting("ignore_startup_parameters") or "").split(",") if word.strip()]
-    if "extra_float_digits" not in ignored:
-        wanted["ignore_startup_parameters"] = ",".join([*ignored, "extra_float_digits"])
-    if (pooler.setting("pool_mode") or "session") == "transaction" and number(
-        pooler.setting("max_prepared_statements"), 0
-    ) == 0:
-        wanted["max_prepared_statements"] = "200"
-    reasons = {
-        "max_client_conn": f"{settings['max_client_conn']} clients besides the {most} that the database itself can have",
-        "default_pool_size": f"{len(pairs)} pool(s), {direct} direct and {RESERVED} reserved connections fit under max_connections {most}",
-        "ignore_startup_parameters": "JDBC and others send extra_float_digits at start",
-        "max_prepared_statements": "drivers prepare statements, which transaction mode allows only so",
-    }
-    return [
-        SetVariable(pooler.service.name, pooler.names[name], value, reasons[name]) for name, value in wanted.items()
     ]
 
 
@@ -293,18 +231,6 @@ def query(pooler: Pooler, pointer: Pointer) -> tuple[str, ...]:
     assert login is not None  # noqa: S101 - asked by the caller
     words = ("-h", pooler.service.name, "-p", str(pooler.port), "-U", login.user, "-d", login.database or login.user)
     return ("psql", "-X", "-q", "-t", "-A", "-w", *words, "-c", "select 1")
-
-
-def max_connections(facts: Facts) -> tuple[int, bool]:
-    """The database's max_connections, and whether it is only assumed."""
-    answer = facts.answers.get(f"{NAME}/max_connections")
-    if answer and answer.exit == 0 and answer.output.strip().isdigit():
-        return int(answer.output.strip()), False
-    return ASSUMED_MAX, True
-
-
-def number(text: str | None, usual: int) -> int:
-    return int(text) if text and text.strip().isdigit() else usual
 
 
 def key(service: str, pointer: Pointer) -> str:

@@ -10,9 +10,9 @@ from runbooks.compose import splice
 from runbooks.compose.model import Stack
 from runbooks.compose.operations import SetVariable
 from runbooks.model import Altered, Change, Facts, Kept, Question, Refusal
-from runbooks.steps import pgbouncer, pooling, urls
+from runbooks.steps import pool_room, pooling, urls
 from runbooks.steps.common import health_probes, refusals
-from runbooks.steps.pgbouncer import DIRECT, RESERVED, USUAL_POOL, max_connections, number
+from runbooks.steps.pool_room import DIRECT, RESERVED, USUAL_POOL, max_connections, number
 from runbooks.steps.pooling import Pooler
 
 NAME = "pool_tuning"
@@ -44,7 +44,7 @@ def asks(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> tuple[Quest
     pooler, _ = pooling.find(stack)
     if pooler is None:
         return ()
-    found = [Question(f"{pgbouncer.NAME}/max_connections", pooler.database.name, ("sh", "-c", pgbouncer.SHOW_MAX))]
+    found = [pool_room.question(pooler)]
     login = own_login(pooler)
     if login.user and not settings["pool_peak"]:
         words = ("sh", "-c", SHOW_POOLS, "sh", pooler.service.name, str(pooler.port), login.user)

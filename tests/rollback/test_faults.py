@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 from inventory.errors import HostFailed
-from lab.proof import disk, prove, strikes
+from lab.proof import calls, prove, strikes
 from lab.proof.bed import FIRST, Bed
 from lab.proof.disk import Entry
 from lab.proof.shell import SHELLS
@@ -126,10 +126,10 @@ def test_what_was_not_synced_may_be_lost_and_what_was_is_not():
     ]
 
     def bodies(count):
-        return {tree["/r/a"].data for _, tree in disk.record("\n".join(lines[:count]), base, "/r").states()}
+        return {tree["/r/a"].data for _, tree in calls.record("\n".join(lines[:count]), base, "/r").states()}
 
     assert bodies(4) == {b"old", b"new"}  # whole or not at all: its bytes were synced before it took the name
-    last = disk.record("\n".join(lines), base, "/r")
+    last = calls.record("\n".join(lines), base, "/r")
     assert {tree["/r/a"].data for upto, tree in last.states() if upto == len(last.ops)} == {b"new"}
     del lines[2]
     assert bodies(3) == {b"old", b"", b"n", b"new", b"\0\0\0"}  # moved before its bytes were synced: anything
@@ -140,7 +140,7 @@ def test_of_a_file_that_is_cut_shorter_in_place_nothing_that_stays_is_in_doubt()
     lines = ["1 ftruncate(3<\\x2f\\x72\\x2f\\x61>, 6) = 0", "1 fsync(3<\\x2f\\x72\\x2f\\x61>) = 0"]
 
     def bodies(*made):
-        recording = disk.record("\n".join(made), base, "/r")
+        recording = calls.record("\n".join(made), base, "/r")
         return {tree["/r/a"].data for upto, tree in recording.states() if upto == len(recording.ops)}
 
     assert bodies(lines[0]) == {b"a line, half", b"a line"}

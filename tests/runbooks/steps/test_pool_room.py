@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runbooks.compose.model import Stack
 from runbooks.model import NO_FACTS, Answer
-from runbooks.steps.pgbouncer import DIRECT, RESERVED
+from runbooks.steps.pool_room import DIRECT, RESERVED
 from tests.runbooks.steps.material import change, live, services, stack_of
 from tests.runbooks.steps.test_pgbouncer import STEP, UPSTREAM, connected, pooled, settings_of
 
