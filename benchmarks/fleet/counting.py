@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
+import runpy
 import threading
 from pathlib import Path
 from typing import Any
 
 from inventory.shell import Shell
 
+PROGRAM = str(Path(__file__).resolve().parents[2] / "cli" / "program.py")
+
 
 def main() -> None:
     """Runs the command line; the number of its exchanges is written at its end."""
-    from invoke.main import program
-
     lock, found, exchange = threading.Lock(), [0], Shell.exchange
 
     def counted(self: Shell, *given: Any) -> Any:
@@ -28,8 +28,7 @@ def main() -> None:
 
     Shell.exchange = counted  # type: ignore[assignment]
     atexit.register(lambda: Path(os.environ["RUNBOOK_COUNTED"]).write_text(str(found[0])))
-    sys.argv[0] = "invoke"
-    program.run()
+    runpy.run_path(PROGRAM, run_name="__main__")
 
 
 if __name__ == "__main__":

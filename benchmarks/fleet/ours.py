@@ -39,7 +39,16 @@ def words(up: Fleet, what: str, *more: str) -> list[str]:
     command = (
         ["rollback", *where] if what == "roll back" else ["migrate", "--phase", "files", *where, "--serial", "100%"]
     )
-    return [sys.executable, "-m", "benchmarks.fleet.counting", "--search-root", str(ROOT), *command, *more]
+    return [
+        sys.executable,
+        "-m",
+        "benchmarks.fleet.counting",
+        "--write-pyc",
+        "--search-root",
+        str(ROOT),
+        *command,
+        *more,
+    ]
 
 
 def exchanges(up: Fleet) -> int:
