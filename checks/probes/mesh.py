@@ -44,6 +44,9 @@ def judge(_: Probe, answer: Answer) -> Judgement:
         found = json.loads(answer.output)
         words = [f"no certificate for {name}: {why}" for name, why in found["failed"].items()]
         ends = [float(each["expires_s"]) for each in found["services"] if each["mutual"] == "accepted"]
+        # An authority of before has no word on its own.
+        if float(found.get("authority", {}).get("expires_s", 1)) <= 0:
+            words.append("the authority's own certificate has ended")
         for each in found["services"]:
             name = each["service"]
             if each["plain"] != "refused":

@@ -98,7 +98,8 @@ def authority(members: tuple[Member, ...], image: str, stack: Stack, settings: M
         **({"networks": networks} if networks != ["default"] else {}),
         "environment": {
             "DOMAIN": stack.spec.name, "MEMBERS": " ".join(each.name for each in members),
-            "DAYS": str(days), "RENEW_S": str(days * DAY_S // 7), **asks,
+            "DAYS": str(days), "RENEW_S": str(days * DAY_S // 7),
+            "ROOT_DAYS": str(settings["mesh_authority_days"]), **asks,
         },
         "volumes": [f"{settings['mesh_authority']}:/authority", *(f"{volume(each.name)}:{envoy.CERTIFICATES}/{each.name}" for each in members)],
         "tmpfs": [f"{envoy.CERTIFICATES}/{AUTHORITY}:uid=65532,gid=65532,mode=0700", "/tmp"],  # noqa: S108 - inside its container

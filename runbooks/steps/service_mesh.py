@@ -31,6 +31,11 @@ SETTINGS: Mapping[str, tuple[type, Any, str]] = {
     "mesh_folder": (str, "infrastructure/mesh", "where in the project the sidecars' files go"),
     "mesh_subnet": (str, "", "where the members' networks are, 10.200.0.0/20; else told from the project's name"),
     "mesh_certificate_days": (int, 7, "how long a certificate is good; another is made when a seventh of that is over"),
+    "mesh_authority_days": (
+        int,
+        365,
+        "how long the authority's own is good; another follows it when half of that is over",
+    ),
 }
 KEYS = ("drop", "port", "protocol", "rate", "reaches", "serves")
 
@@ -43,6 +48,8 @@ def problem(name: str, value: Any) -> tuple[str, str] | None:
         return f"{value!r} is no folder inside the project", "write infrastructure/mesh"
     if name == "mesh_certificate_days" and not 1 <= value <= 90:
         return f"{value} is no number of days", "write 7, from 1 to 90"
+    if name == "mesh_authority_days" and not 360 <= value <= 3650:
+        return f"{value} is no number of days", "write 365, from 360 to 3650"
     if name == "mesh_subnet" and value:
         return _subnet(value)
     for service, given in value.items() if name == "mesh_services" else ():

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,13 +17,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from services.authority import asking, settings
-from services.authority.certificates import CURRENT, Authority, Failed
+from services.authority.certificates import CURRENT, Authority
+from services.authority.program import Failed
+from services.authority.roots import Roots
 from services.authority.settings import Settings
 
 PORT = 8080
 SELF = "mesh-authority"
 """Its own identity, with which it tries the mesh."""
 ENDS = (signal.SIGTERM, signal.SIGINT)
+ITS_OWN = "the authority itself"
+"""Whose certificate failed, where it is no member's."""
 AGAIN_S = 5.0
 """Seconds until it tries again what could not be made."""
 
@@ -35,17 +39,31 @@ class Keeper:
         self.settings, self.authority = found, authority
         self.failed: dict[str, str] = {}
         self.renewed_at = 0.0
+        self.stage, self.ends = "", 0.0
 
     def renew(self) -> None:
-        """One certificate for each member, and one for itself."""
+        """One certificate for each member, and one for itself; before them the authority's own, where it is time for that."""
+        self._try(ITS_OWN, lambda: self.authority.roots.advance(self.settings.days, self.settings.renew_s / 2))
         for member in (*self.settings.members, SELF):
-            try:
-                self.authority.issue(member, self.settings.days)
-                self.failed.pop(member, None)
-            except (Failed, OSError) as error:
-                self.failed[member] = str(error)
-                print(f"mesh-authority: {member}: {error}", file=sys.stderr, flush=True)
+            self._try(member, lambda member=member: self.authority.issue(member, self.settings.days))  # type: ignore[misc]
+        if ITS_OWN not in self.failed:
+            self._try(ITS_OWN, self._said)
         self.renewed_at = time.time()
+
+    def _said(self) -> None:
+        """What became of this round. What follows from it is due in a later one, when all have taken it up."""
+        if not self.failed:
+            self.authority.roots.given()
+        standing = self.authority.roots.standing()
+        self.stage, self.ends = standing.stage, standing.ends
+
+    def _try(self, whose: str, make: Callable[[], None]) -> None:
+        try:
+            make()
+            self.failed.pop(whose, None)
+        except (Failed, OSError) as error:
+            self.failed[whose] = str(error)
+            print(f"mesh-authority: {whose}: {error}", file=sys.stderr, flush=True)
 
     def run(self, ended: threading.Event) -> None:
         while not ended.wait(AGAIN_S if self.failed else self.settings.renew_s):
@@ -58,7 +76,8 @@ class Keeper:
         with ThreadPoolExecutor(max_workers=16) as pool:
             found = pool.map(lambda one: asking.tried(one[1], one[0], own, domain, more.get(one[0], ())), tries)
             services = [{"service": name, **said} for (name, _), said in zip(tries, found, strict=True)]
-        return {"services": services, "failed": self.failed, "renewed_at": self.renewed_at}
+        root = {"stage": self.stage, "expires_s": round(self.ends - time.time())}
+        return {"services": services, "failed": self.failed, "renewed_at": self.renewed_at, "authority": root}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -104,8 +123,9 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         found = settings.read(os.environ)
-        authority = Authority(Path(os.environ.get("AUTHORITY", "/authority")), Path(os.environ.get("CERTIFICATES", "/certificates")), found.domain)  # fmt: skip
-        authority.prepare()
+        roots = Roots(Path(os.environ.get("AUTHORITY", "/authority")), found.domain, found.root_days)
+        authority = Authority(roots, Path(os.environ.get("CERTIFICATES", "/certificates")), found.domain)
+        roots.prepare()
         keeper = Keeper(found, authority)
         keeper.renew()
     except (settings.Wrong, Failed, OSError) as error:

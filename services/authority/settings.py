@@ -1,4 +1,4 @@
-"""Whom to make certificates for, from the environment: `DOMAIN`, `MEMBERS`, `DAYS`, `RENEW_S`, and `ASK_<service>` = SIDECAR:PORT SERVICE:PORT."""
+"""Whom to make certificates for, from the environment: `DOMAIN`, `MEMBERS`, `DAYS`, `RENEW_S`, `ROOT_DAYS`, and `ASK_<service>` = SIDECAR:PORT SERVICE:PORT."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Settings:
-    """`members` get a certificate of `days`, another one every `renew_s` seconds. `asks`: service -> what is tried of it."""
+    """`members` get a certificate of `days`, another one every `renew_s` seconds; the authority's own is good for `root_days`.
+
+    `asks`: service -> what is tried of it.
+    """
 
     domain: str
     members: tuple[str, ...]
     days: int
     renew_s: float
     asks: Mapping[str, tuple[Asked, ...]]
+    root_days: int = 365
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -47,8 +51,11 @@ def read(environment: Mapping[str, str]) -> Settings:
     renew = environment.get("RENEW_S", str(int(days) * 86400 // 7))
     if not renew.isdigit() or not 1 <= int(renew) <= int(days) * 43200:
         raise Wrong("RENEW_S must be a number of seconds, at most half of DAYS")
+    root = environment.get("ROOT_DAYS", "365")
+    if not root.isdigit() or not 4 * int(days) <= int(root) <= 3650:
+        raise Wrong("ROOT_DAYS must be a number of days, from four times DAYS to 3650")
     asks = {name.removeprefix("ASK_"): _asked(name, given) for name, given in environment.items() if name.startswith("ASK_")}  # fmt: skip
-    return Settings(domain, tuple(members), int(days), float(renew), asks)
+    return Settings(domain, tuple(members), int(days), float(renew), asks, int(root))
 
 
 def _asked(name: str, given: str) -> tuple[Asked, ...]:

@@ -109,7 +109,7 @@ class Mesh:
         made.check_hostname = False
         made.load_verify_locations(self.authority.certificates / "caller" / "current" / "authority.pem")
         if member:
-            folder = self.authority.certificates / member / "current"
+            folder = (self.authority.certificates / member / "current").resolve()  # the two of one renewal
             made.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
         return made
 

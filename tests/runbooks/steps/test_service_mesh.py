@@ -261,6 +261,7 @@ def test_a_caller_that_is_none_is_skipped_and_what_is_only_waited_for_is_told_wh
         ("mesh_subnet", "10.0.0.1/20", "is no network (write 10.200.0.0/20)"),
         ("mesh_subnet", "8.8.0.0/16", "is no private network"),
         ("mesh_certificate_days", 0, "0 is no number of days"),
+        ("mesh_authority_days", 30, "30 is no number of days (write 365, from 360 to 3650)"),
         ("mesh_authority", "A b", "is no name of a service"),
     ],
 )  # fmt: skip
