@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +131,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = re.sub(r"(?m)^( +)(project_dir: )", rf"\1gate: {json.dumps(GATE)}\n\1\2", text)
         (made / f"{name}.yml").write_text(text)
     return made
+
+
+def wishing(folder: Path, into: Path, wishes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options for one host of staging whose inventory, written to `into`, says these variables instead of its own."""
+    text = (folder / "staging.yml").read_text()
+    for name in wishes:
+        text = re.sub(rf"(?m)^ +{name}: .*\n", "", text)
+
+    def before(project_dir: re.Match[str]) -> str:
+        lines = (f"{project_dir[1]}{name}: {json.dumps(value)}\n" for name, value in wishes.items())
+        return "".join(lines) + project_dir[0]
+
+    (into / "staging.yml").write_text(re.sub(r"(?m)^( +)project_dir: ", before, text))
+    return ("--env", "staging", "--inventory", str(into), "--limit", "staging-2")
 
 
 @pytest.fixture(scope="session")

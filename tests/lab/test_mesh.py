@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.lab import mesh
-from tests.lab.conftest import Practice, Ran
+from tests.lab.conftest import Practice, Ran, wishing
 from tests.services import meshes
 
 pytestmark = [
@@ -25,11 +23,7 @@ WISHES = {"mesh_services": {"backend": {"drop": ["ports"]}, "frontend": {"serves
 @pytest.fixture(scope="module")
 def words(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The options for one host of an inventory that wishes for a mesh."""
-    made = tmp_path_factory.mktemp("inventory-mesh")
-    lines = "".join(rf"\1{name}: {json.dumps(value)}" + "\n" for name, value in WISHES.items())
-    text = re.sub(r"(?m)^( +)(?=project_dir: )", lines + r"\1", (folder / "staging.yml").read_text())
-    (made / "staging.yml").write_text(text)
-    return ("--env", "staging", "--inventory", str(made), "--limit", "staging-2")
+    return wishing(folder, tmp_path_factory.mktemp("inventory-mesh"), WISHES)
 
 
 def test_a_mesh_lets_callers_through_and_nobody_else_renews_under_load_and_goes_without_a_trace(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import Practice, Ran, failing
+from tests.lab.conftest import Practice, Ran, failing, wishing
 
 pytestmark = pytest.mark.lab
 Inv = Callable[..., Ran]
@@ -27,11 +25,7 @@ ENTRIES = REGISTRY + "get --prefix --keys-only /services/"
 @pytest.fixture(scope="module")
 def words(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The options for one host of an inventory that wishes for all of phase 3."""
-    made = tmp_path_factory.mktemp("inventory-3")
-    lines = "".join(rf"\1{name}: {json.dumps(value)}" + "\n" for name, value in WISHES.items())
-    text = re.sub(r"(?m)^( +)(?=project_dir: )", lines + r"\1", (folder / "staging.yml").read_text())
-    (made / "staging.yml").write_text(text)
-    return ("--env", "staging", "--inventory", str(made), "--limit", "staging-2")
+    return wishing(folder, tmp_path_factory.mktemp("inventory-3"), WISHES)
 
 
 def test_phase_3_is_in_force_shown_by_its_probes_sabotaged_twice_and_rolled_back_byte_for_byte(

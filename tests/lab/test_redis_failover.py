@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lab.measure import failover
-from tests.lab.conftest import Practice, Ran, as_soon_as, failing, secrets
+from tests.lab.conftest import Practice, Ran, as_soon_as, failing, secrets, wishing
 
 pytestmark = [pytest.mark.lab, pytest.mark.drill]
 Inv = Callable[..., Ran]
 STEP = ("--step", "a replica of Redis")
-WISHES = ("sentinel_master: redis", "gate: {window: 4s, interval: 1s, min_samples: 1, failure_limit: 0}")
+WISHES = {
+    "sentinel_master": "redis",
+    "gate": {"window": "4s", "interval": "1s", "min_samples": 1, "failure_limit": 0},
+}
 UP = 'docker inspect -f "{{.Config.Env}} {{.State.Health.Status}}" reconciliation-backend | grep -q "@redis-front.* healthy"'
 """The backend is well behind the front: what the step brings up is there."""
 END = "docker kill $(docker ps -q --filter name=redis-front)"
@@ -26,11 +28,7 @@ MASTER = "cd \"$1\" && docker compose exec -T redis-sentinel-1 sh -c 'REDISCLI_A
 @pytest.fixture(scope="module")
 def words(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The options for one host of an inventory that wishes for a replica."""
-    made = tmp_path_factory.mktemp("inventory-redis")
-    text = re.sub(r"(?m)^ +gate: .*\n", "", (folder / "staging.yml").read_text())
-    lines = "".join(rf"\1{each}" + "\n" for each in WISHES)
-    (made / "staging.yml").write_text(re.sub(r"(?m)^( +)(?=project_dir: )", lines + r"\1", text))
-    return ("--env", "staging", "--inventory", str(made), "--limit", "staging-2")
+    return wishing(folder, tmp_path_factory.mktemp("inventory-redis"), WISHES)
 
 
 def test_a_master_that_dies_under_load_is_replaced_and_a_rollback_fails_back_first(
