@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from runbooks.compose.model import Stack
@@ -34,20 +35,18 @@ def volume(member: str) -> str:
     return f"mesh-keys-{member}"
 
 
-def files(members: tuple[Member, ...], settings: Mapping[str, Any]) -> dict[str, str]:
-    """path in the project -> text. None of them holds a secret."""
+def files(members: tuple[Member, ...], settings: Mapping[str, Any], *, first: bool) -> dict[str, str]:
+    """path in the project -> text. None of them holds a secret. `first`: with those that all sidecars have alike."""
     folder = settings["mesh_folder"]
     texts = {f"{each.name}.yaml": envoy.configuration(each.sidecar) for each in members}
-    texts |= {"certificate.yaml": envoy.certificate(), "trust.yaml": envoy.trust()}
+    texts |= {"certificate.yaml": envoy.certificate(), "trust.yaml": envoy.trust()} if first else {}
     return {posixpath.join(folder, name): text for name, text in texts.items()}
 
 
 def operations(stack: Stack, members: tuple[Member, ...], image: str, settings: Mapping[str, Any], facts: Facts) -> list[Operation]:  # fmt: skip
     """All that is added, then who moves."""
     made: list[Operation] = [AddResource("volumes", settings["mesh_authority"], {}, "the authority's own key outlives its container")]  # fmt: skip
-    for each in members:
-        made.append(AddResource("networks", meshing.network_name(each.name), network(each), f"{each.name} and its sidecar alone"))  # fmt: skip
-        made.append(AddResource("volumes", volume(each.name), keys(), "keys are in memory alone"))
+    made += [operation for each in members for operation in resources(each)]
     made.append(AddService(settings["mesh_authority"], authority(members, image, stack, settings, facts), "makes certificates, and renews them"))  # fmt: skip
     for each in members:
         made.append(AddService(meshing.sidecar_name(each.name), sidecar(stack, each, settings, facts), f"mutual TLS for {each.name}"))  # fmt: skip
@@ -57,6 +56,17 @@ def operations(stack: Stack, members: tuple[Member, ...], image: str, settings: 
         made += moved(each)
         made.append(AddDependency(each.name, meshing.sidecar_name(each.name), "service_healthy", "its connections go through its sidecar"))  # fmt: skip
     return made
+
+
+def resources(member: Member) -> Iterator[Operation]:
+    """What a member's sidecar has for itself beside the services."""
+    yield AddResource("networks", meshing.network_name(member.name), network(member), f"{member.name} and its sidecar alone")  # fmt: skip
+    yield AddResource("volumes", volume(member.name), keys(), "keys are in memory alone")
+
+
+def digest(member: Member) -> str:
+    """What tells one file of a sidecar from another, in its label."""
+    return sha256(envoy.configuration(member.sidecar).encode()).hexdigest()[:12]
 
 
 def moved(member: Member) -> Iterator[Operation]:
@@ -130,7 +140,7 @@ def sidecar(stack: Stack, member: Member, settings: Mapping[str, Any], facts: Fa
         "depends_on": {settings["mesh_authority"]: {"condition": "service_healthy"}},
         "healthcheck": _check(["CMD", "bash", "-c", READY], facts),
         "deploy": {"resources": {"limits": {"cpus": "0.5", "memory": "256M"}}},
-        "labels": {images.ADDED: NAME},
+        "labels": {images.ADDED: NAME, images.CONTENT: digest(member)},
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from runbooks.steps.envoy import Pass, Port, Protocol, Sidecar, Target
 
 AUTHORITY = "mesh-authority"
 """The authority's own identity, with which it tries whether the mesh is in force."""
+NOBODY: Mapping[str, ipaddress.IPv4Network] = {}
 PREFIX = 27
 """Each member has a network of 32 addresses: the sidecar has the third, containers the upper half."""
 
@@ -57,8 +58,11 @@ def network_name(service: str) -> str:
     return f"mesh-{service}"
 
 
-def find(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Found:
-    """The mesh of a stack, with all that is in its way. Raises InputError for a name that is not there, or too few addresses."""
+def find(stack: Stack, facts: Facts, settings: Mapping[str, Any], there: Mapping[str, ipaddress.IPv4Network] = NOBODY) -> Found:  # fmt: skip
+    """The mesh of a stack, with all that is in its way. `there`: members that have a network already, which they keep.
+
+    Raises InputError for a name that is not there, or too few addresses.
+    """
     given: Mapping[str, Any] = settings["mesh_services"]
     refused: list[Refusal] = []
     serving: dict[str, tuple[Port, ...]] = {}
@@ -76,12 +80,15 @@ def find(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Found:
     for name in serving:
         refused += [_refusal(stack.services[caller], *why) for caller, why in _stranded(stack, name, given)]
     chosen = list(_members(stack, serving, given))
-    subnets = list(base(stack, settings["mesh_subnet"]).subnets(new_prefix=PREFIX))
-    if len(chosen) > len(subnets):
-        raise InputError(f"holds {len(subnets)} networks, and {len(chosen)} are needed", key="mesh_subnet", mend="write a larger one, or leave it out")  # fmt: skip
+    rooms = list(base(stack, settings["mesh_subnet"]).subnets(new_prefix=PREFIX))
+    free = [each for each in rooms if not any(each.overlaps(taken) for taken in there.values())]
+    if len([each for each in chosen if each.name not in there]) > len(free):
+        raise InputError(f"holds {len(rooms)} networks, and {len(chosen)} are needed", key="mesh_subnet", mend="write a larger one, or leave it out")  # fmt: skip
     members: list[Member] = []
     kept: list[Kept] = []
-    for service, subnet in zip(chosen, subnets, strict=False):
+    coming = iter(free)
+    for service in chosen:
+        subnet = there[service.name] if service.name in there else next(coming)
         calls, passes, why, left = _outbound(stack, service, serving, given.get(service.name) or {})
         kept += [Kept(service.name, "mesh", f"waits for {each} and names it nowhere, so no way leads there: reaches: [{each}:PORT] makes one", True) for each in left]  # fmt: skip
         refused += [_refusal(service, *each) for each in why]

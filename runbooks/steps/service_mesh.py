@@ -6,15 +6,24 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from checks.model import Probe
 from runbooks import shipped
 from runbooks.compose import splice
 from runbooks.compose.model import Stack
-from runbooks.compose.operations import AddDependency, AddService, Operation, RemoveSetting, SetSetting
+from runbooks.compose.operations import (
+    AddDependency,
+    AddService,
+    Applied,
+    Operation,
+    RemoveSetting,
+    SetSetting,
+    SetVariable,
+)
 from runbooks.model import Altered, Change, Facts, Kept, NeededImage, Question, Refusal
-from runbooks.steps import bounds, envoy, images, mesh_services, meshing
+from runbooks.steps import bounds, envoy, images, mesh_changes, mesh_services, meshing
 from runbooks.steps.common import health_probes, refusals
 from runbooks.steps.meshing import Member
 
@@ -119,7 +128,7 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     """
     there = standing(stack)
     if there:
-        return _kept(stack, Kept(there, "mesh", "is there already"))
+        return _anew(stack, there, facts, settings)
     if not settings["mesh_services"]:
         return _kept(stack, Kept("", "mesh", "no service is named in mesh_services"))
     found = meshing.find(stack, facts, settings)
@@ -137,18 +146,47 @@ def change(stack: Stack, facts: Facts, settings: Mapping[str, Any]) -> Change:
     told, failed = refusals(applied, "mesh")
     if failed:
         return Change(step=NAME, risk="high", stack=stack, kept=found.kept, refused=told)
-    files = {posixpath.join(stack.spec.directory, path): text.encode() for path, text in mesh_services.files(found.members, settings).items()}  # fmt: skip
+    return _made(stack, applied, operations, name, found, found.members, settings, (NeededImage(name, image, {} if settings["mesh_authority_image"] else context),))  # fmt: skip
+
+
+def _anew(stack: Stack, authority: str, facts: Facts, settings: Mapping[str, Any]) -> Change:
+    """The mesh that is there, as the inventory wishes it now; who is in it stays in it."""
+    as_it_is = Kept(authority, "mesh", "is there already")
+    there = mesh_changes.standing(stack, authority)
+    if not settings["mesh_services"]:
+        return _kept(stack, as_it_is)
+    if there is None:
+        return _kept(stack, Kept(authority, "mesh", "stays as it is: its files are not as this version writes them", True))  # fmt: skip
+    given, kept = mesh_changes.wishes(there, settings["mesh_services"])
+    now = {**settings, "mesh_services": given, "mesh_authority": authority, "mesh_folder": there.folder}
+    found = meshing.find(there.bare, facts, now, there.subnets)
+    if found.refused:
+        return Change(step=NAME, risk="high", stack=stack, kept=(*kept, *found.kept), refused=found.refused)
+    operations = mesh_changes.operations(stack, there, found.members, now, facts)
+    if not operations:
+        return _kept(stack, *kept, as_it_is)
+    applied = splice.apply(stack, operations)
+    told, failed = refusals(applied, "mesh")
+    if failed:
+        return Change(step=NAME, risk="high", stack=stack, kept=(*kept, *found.kept), refused=told)
+    return _made(stack, applied, operations, authority, replace(found, kept=(*kept, *found.kept)), mesh_changes.changed(stack, found.members), now, ())  # fmt: skip
+
+
+def _made(stack: Stack, applied: Applied, operations: list[Operation], authority: str, found: meshing.Found, told: tuple[Member, ...],
+          settings: Mapping[str, Any], more: tuple[NeededImage, ...]) -> Change:  # fmt: skip
+    """The change. `told`: whose sidecars get a file, which Envoy judges in the image that the sidecar has; `more`: the authority's, at first."""
+    files = {posixpath.join(stack.spec.directory, path): text.encode() for path, text in mesh_services.files(told, settings, first=bool(more)).items()}  # fmt: skip
     sidecars = [meshing.sidecar_name(each.name) for each in found.members]
     return Change(
         step=NAME, risk="high", stack=applied.stack, edits=applied.edits, operations=tuple(operations), created=files,
         altered=tuple(filter(None, (altered(stack, applied.stack, each, found.members) for each in operations))), kept=found.kept,
         notes=notes(found.members, settings),
-        probes=(*health_probes(applied.stack, (name, *sidecars, *(each.name for each in found.members))), probe(name, applied.stack)),
+        probes=(*health_probes(applied.stack, (authority, *sidecars, *(each.name for each in found.members))), probe(authority, applied.stack)),
         images=(
-            NeededImage(name, image, {} if settings["mesh_authority_image"] else context),
+            *more,
             *(
-                NeededImage(each, settings["mesh_image"], argv=mesh_services.trial(), data=envoy.configuration(member.sidecar).encode())
-                for each, member in zip(sidecars, found.members, strict=True)
+                NeededImage(name, applied.stack.services[name].image or "", argv=mesh_services.trial(), data=envoy.configuration(member.sidecar).encode())
+                for member in told for name in (meshing.sidecar_name(member.name),)
             ),
         ),
     )  # fmt: skip
@@ -186,9 +224,19 @@ def altered(before: Stack, after: Stack, operation: Operation, members: tuple[Me
         old = before.services[operation.service].value.get(operation.key)
         place = before.services[operation.service].place
         return Altered(operation.service, place.path, place.line, operation.key, str(old), "none", "not needed", operation.reason)  # fmt: skip
+    if isinstance(operation, SetVariable):
+        variable, new = before.services[operation.service].environment.get(operation.name), after.services[operation.service].environment[operation.name]  # fmt: skip
+        was = f"{operation.name}={variable.value}" if variable else "none"
+        return Altered(operation.service, new.place.path, new.place.line, "mesh", was, f"{operation.name}={operation.value}", "not needed", operation.reason)  # fmt: skip
     if not isinstance(operation, SetSetting):
         return None
-    member = next(each for each in members if each.name == operation.service)
+    member = next((each for each in members if each.name == operation.service), None)
+    if member is None:
+        # A sidecar or the authority: what it is told stands in files of their own, and in what it mounts.
+        if operation.path != ("labels", images.CONTENT):
+            return None
+        place = after.services[operation.service].place
+        return Altered(operation.service, place.path, place.line, "mesh", "what it was told", "its file anew", "unproven", "Envoy itself judges it before anything is written")  # fmt: skip
     place = after.services[member.name].place
     if member.serves:
         ports = ", ".join(f"{port.number} ({port.protocol}{f', {port.rate}/s' if port.rate else ''})" for port in member.sidecar.ports)  # fmt: skip
