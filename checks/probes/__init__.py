@@ -59,8 +59,8 @@ SLACK_S = 10.0
 OUTPUT_LIMIT = 16384
 _FRAME = re.compile(r"([0-9]{1,9}) ([0-9]{1,3}) ([0-9]{1,12}) ([A-Za-z0-9+/=]*)\Z")
 
-# Each line of standard input is one probe: its time limit, and its words as a shell quotes them, in base64. All run at once; an answer
-# is "number exit-code milliseconds base64-of-output".
+# Standard input: of each probe a line with its time limit and the number of lines that follow, which are its words as a shell quotes
+# them. All run at once; an answer is "number exit-code milliseconds base64-of-output".
 #
 # The containers are looked up once for all ($1: the project, empty when no probe is asked in one). Who did not answer in
 # time is asked once more: on a host that is busy with all the other probes the asking itself may be what was slow.
@@ -72,8 +72,7 @@ if [ -n "$1" ]; then
 fi
 one() {
     limit=$2 number=$1
-    words=$(printf %s "$3" | base64 -d; printf x)
-    eval "set -- ${words%x}"
+    eval "set -- $3"
     for time in first second; do
         begin=$(date +%s%N)
         out=$(timeout "$limit" "$@" 2>&1 </dev/null); code=$?
@@ -84,9 +83,14 @@ one() {
     printf '%s %s %s %s\n' "$number" "$code" "$took" "${out:+$(printf %s "$out" | tail -c 16384 | base64 | tr -d '\n')}"
 }
 number=0
-while read -r line; do
-    # shellcheck disable=SC2086 # base64 holds no blanks
-    one "$number" $line &
+while read -r limit lines; do
+    IFS= read -r words
+    while [ "$lines" -gt 1 ]; do
+        IFS= read -r line
+        words="$words
+$line" lines=$((lines - 1))
+    done
+    one "$number" "$limit" "$words" &
     number=$((number + 1))
 done
 wait
@@ -142,14 +146,14 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
         words_of[probe.name] = words = make(probe, project)
         # Probes that ask the same are asked once.
         asked[words] = max(asked.get(words, 0.0), probe.timeout_s)
-    lines = [f"{timeout_s:g} {_quoted(words)}" for words, timeout_s in asked.items()]
+    texts = [_quoted(words, timeout_s) for words, timeout_s in asked.items()]
     limit = 2 * max(asked.values()) + SLACK_S
     looked_up = project if any(IN_SERVICE in words for words in asked) else ""
-    data = "".join(f"{line}\n" for line in lines).encode()
+    data = "".join(texts).encode("utf-8", "surrogateescape")
     try:
         reply = link.run(
             PROGRAM, looked_up, data=data, timeout_s=limit, become=link.host.become,
-            limit=len(lines) * 3 * OUTPUT_LIMIT + 65536,
+            limit=len(texts) * 3 * OUTPUT_LIMIT + 65536,
         )  # fmt: skip
     except (Unreachable, HostFailed) as error:
         return {probe.name: Judgement(None, detail=error.message) for probe in probes}
@@ -163,8 +167,10 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
     return {probe.name: judged(probe) for probe in probes}
 
 
-def _quoted(words: Sequence[str]) -> str:
-    return base64.b64encode(shlex.join(words).encode("utf-8", "surrogateescape")).decode()
+def _quoted(words: Sequence[str], timeout_s: float) -> str:
+    """A probe as the program on the host reads it."""
+    text = shlex.join(words)
+    return f"{timeout_s:g} {text.count(chr(10)) + 1}\n{text}\n"
 
 
 def _answers(text: str) -> dict[int, Answer]:

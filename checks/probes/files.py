@@ -9,10 +9,22 @@ from checks.probes.kind import Kind
 from inventory.errors import InputError
 
 # $1: lines as `sha256sum -c` reads them; then the paths that must be absent. Says which file it is that is not as it should be.
-PROGRAM = (
-    'listed=$1; shift; for path in "$@"; do [ ! -e "$path" ] && [ ! -h "$path" ] || { echo "$path: is there"; exit 1; }; done; '
-    '[ -z "$listed" ] || printf %s "$listed" | sha256sum -c 2>&1 | { grep -v ": OK$" && exit 1; exit 0; }'
+PROGRAM = r"""
+listed=$1; shift
+for path in "$@"; do [ ! -e "$path" ] && [ ! -h "$path" ] || { printf '%s\n' "$path: is there"; exit 1; }; done
+[ -n "$listed" ] || exit 0
+found=$(sha256sum -c 2>&1 <<LISTED
+$listed
+LISTED
 )
+code=$?
+while IFS= read -r line; do
+    case $line in *': OK') ;; *) printf '%s\n' "$line"; code=1 ;; esac
+done <<FOUND
+$found
+FOUND
+exit "$code"
+"""
 
 
 def command(probe: Probe, _project: str) -> tuple[str, ...]:
@@ -21,7 +33,14 @@ def command(probe: Probe, _project: str) -> tuple[str, ...]:
     if not isinstance(given, Mapping) or not given:
         raise InputError("a files probe needs files", key=probe.name, mend="write sha256: {PATH: DIGEST}")
     lines = "".join(line(str(path), str(digest)) for path, digest in given.items() if digest != "absent")
-    return ("sh", "-c", PROGRAM, "sh", lines, *(str(path) for path, digest in given.items() if digest == "absent"))
+    return (
+        "sh",
+        "-c",
+        PROGRAM,
+        "sh",
+        lines.rstrip("\n"),
+        *(str(path) for path, digest in given.items() if digest == "absent"),
+    )
 
 
 def line(path: str, digest: str) -> str:
