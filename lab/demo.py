@@ -148,6 +148,16 @@ def only_practice(link: Link) -> None:
         raise Refused("is no practice host", host=link.host.name, mend="the demo runs only on hosts that lab.up made")
 
 
+def never_migrated(link: Link) -> None:
+    """Raises Refused for a host that is none of the lab's, or that an earlier run left migrated: its store may be another
+    one, and what a demo takes back or requires would be missing only at its end."""
+    only_practice(link)
+    example = ROOT / "examples" / "reconciliation"
+    for name in ("docker-compose.yml", ".env"):
+        if link.run('cat "$1"', f"{PROJECT_DIR}/{name}").out != (example / name).read_bytes():
+            raise Refused(f"was changed by an earlier run: {name} is not the example's", host=link.host.name, mend="run ./inv lab.down first")  # fmt: skip
+
+
 def state_of(link: Link) -> tuple[str, str]:
     """Bytes, mode and owner of every file of the project, and the image of every container."""
     return link.run(BYTES, PROJECT_DIR).text, link.run(IMAGES, PROJECT_DIR).text

@@ -14,7 +14,7 @@ from checks.probes import round_
 from inventory.errors import HostFailed
 from inventory.link import Link
 from lab import figures_2, hosts, progress
-from lab.demo import ENVIRONMENT, FOLDER, MIGRATED, SETTLE_LIMIT_S, only_practice, quiet, settle, state_of, timed
+from lab.demo import ENVIRONMENT, FOLDER, MIGRATED, SETTLE_LIMIT_S, never_migrated, quiet, settle, state_of, timed
 from lab.figures_2 import Figures, Use
 from lab.measure import aggregator, drills
 from lab.measure.drills import Drill
@@ -57,7 +57,7 @@ def wishing(inventory: str) -> str:
 def story(out: Output, folder: Path) -> int:
     """What happens, on hosts that are up."""
     with host(out, folder) as link:
-        only_practice(link)
+        never_migrated(link)
         # What is only starting yet is proven by nobody, and would be left for the next run to change.
         link.run(WELL, timeout_s=SETTLE_LIMIT_S)
         original = state_of(link)

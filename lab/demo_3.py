@@ -14,7 +14,7 @@ from typing import Any
 from inventory.errors import HostFailed
 from inventory.link import Link
 from lab import figures_3, hosts, progress
-from lab.demo import ENVIRONMENT, FOLDER, IMAGES, MIGRATED, SETTLE_LIMIT_S, only_practice, quiet, timed
+from lab.demo import ENVIRONMENT, FOLDER, IMAGES, MIGRATED, SETTLE_LIMIT_S, never_migrated, quiet, timed
 from lab.figures_3 import TARGET, Figures
 from lab.measure import cache, files, lease, naming, scaling
 from lab.measure.files import File
@@ -76,7 +76,7 @@ def wishing(inventory: str) -> str:
 def story(out: Output, folder: Path) -> int:
     """What happens, on hosts that are up."""
     with host(out, folder) as (_, link):
-        only_practice(link)
+        never_migrated(link)
         original = state_of(link)
     for phase in ("1", "2"):
         out.show(f"\n[phase {phase}]  {MIGRATED}: what phase 3 stands on", style="bold")

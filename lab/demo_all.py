@@ -21,7 +21,7 @@ from inventory.errors import HostFailed, Refused
 from inventory.secrets import Mask
 from inventory.soaks import HOUR_S
 from lab import demo_3, hosts, progress
-from lab.demo import FOLDER, only_practice, quiet, timed
+from lab.demo import FOLDER, never_migrated, quiet, timed
 from lab.demo_3 import State
 from lab.measure import files
 from runbooks import session, soak_probes
@@ -216,12 +216,12 @@ def seconds_of(samples: int) -> float:
 
 
 def everywhere(out: Output, folder: Path, *, first: bool = False) -> dict[str, State]:
-    """The state of every practice host, by its name. `first`: sees to it that each is one."""
+    """The state of every practice host, by its name. `first`: sees to it that each is one, and as it was made."""
     found = {}
     for environment, name in MEMBERS:
         with demo_3.host(out, folder, environment, name) as (_, link):
             if first:
-                only_practice(link)
+                never_migrated(link)
             found[name] = demo_3.state_of(link)
     return found
 

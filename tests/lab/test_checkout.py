@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from inventory.connection import LocalLink
 from inventory.errors import Refused
 from inventory.model import Host, Project
 from lab import checkout, demo
-from lab.state import HOSTS, MARKER, LabState
+from lab.state import HOSTS, MARKER, ROOT, LabState
 
 
 def test_two_checkouts_share_no_name_no_port_and_no_key(tmp_path: Path) -> None:
@@ -80,3 +81,21 @@ def test_a_second_lab_up_of_a_checkout_waits_for_the_first(tmp_path: Path) -> No
 def test_the_demo_touches_no_host_that_lab_up_did_not_make() -> None:
     with pytest.raises(Refused, match="is no practice host"):
         demo.only_practice(LocalLink(Host("here", "here", Project("/srv"), connection="local")))
+
+
+def test_a_host_that_an_earlier_run_left_migrated_is_told_at_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "examples" / "reconciliation", project)
+    (tmp_path / "marker").touch()
+    monkeypatch.setattr(demo, "MARKER", str(tmp_path / "marker"))
+    monkeypatch.setattr(demo, "PROJECT_DIR", str(project))
+    link = LocalLink(Host("staging-1", "staging-1", Project(str(project)), connection="local"))
+    demo.never_migrated(link)
+    (project / "docker-compose.yml").write_text("services: {}\n")
+    with pytest.raises(Refused, match=r"staging-1: was changed by an earlier run: .* \(run \./inv lab\.down first\)"):
+        demo.never_migrated(link)
+    (project / "docker-compose.yml").unlink()
+    with pytest.raises(Refused, match="run ./inv lab.down first"):
+        demo.never_migrated(link)
