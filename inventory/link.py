@@ -27,6 +27,12 @@ class Reply:
         """Standard output as text; bytes that are not UTF-8 become U+FFFD."""
         return self.out.decode("utf-8", "replace")
 
+    @property
+    def complaint(self) -> str:
+        """The last line on standard error, where programs say what went wrong; where there is none, the exit code."""
+        said = self.err.decode("utf-8", "replace").strip().splitlines()
+        return said[-1] if said else f"exit {self.exit}"
+
 
 @dataclass(frozen=True)
 class Call:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,18 @@ def row(what: str, promised: str, before: str, after: str, measured: str) -> dic
     return {"what": what, "before": before, "after": after, "promised": promised, "measured": measured}
 
 
+def promised(found: Iterable[Mapping[str, Any]], *columns: str) -> Table:
+    """The rows of what was promised and measured as a table for people, with these of their columns."""
+    from rich.table import Table
+
+    whole = Table(title="promised and measured", title_justify="left", title_style="bold")
+    for name in ("", *columns):
+        whole.add_column(name, justify="right" if name else "left")
+    for each in found:
+        whole.add_row(each["what"], *(each[name] for name in columns))
+    return whole
+
+
 def mean(values: Any) -> float:
     """The mean of a few counts, to one digit."""
     found = [float(value) for value in values]
@@ -93,12 +105,7 @@ def tables(figures: Figures) -> Iterator[Table]:
     from rich.table import Table
     from rich.text import Text
 
-    whole = Table(title="promised and measured", title_justify="left", title_style="bold")
-    for name in ("", "before", "after", "promised", "measured"):
-        whole.add_column(name, justify="left" if not name else "right")
-    for each in rows(figures):
-        whole.add_row(each["what"], each["before"], each["after"], each["promised"], each["measured"])
-    yield whole
+    yield promised(rows(figures), "before", "after", "promised", "measured")
     gaps = Table(title="longest time without an answer during the migration", title_justify="left", title_style="bold")
     for name in ("service", "own stop and start", "announced", "in waves", "plain up -d"):
         gaps.add_column(name, justify="left" if name == "service" else "right")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.figures import less, row, seconds
+from lab.figures import less, promised, row, seconds
 from lab.measure.aggregator import Together
 from lab.measure.drills import Drill
 
@@ -117,12 +117,7 @@ def tables(found: Figures) -> Iterator[Table]:
     """Both tables, for a screen."""
     from rich.table import Table
 
-    whole = Table(title="promised and measured", title_justify="left", title_style="bold")
-    for name in ("", "before", "after", "promised", "measured"):
-        whole.add_column(name, justify="left" if not name else "right")
-    for each in rows(found):
-        whole.add_row(each["what"], each["before"], each["after"], each["promised"], each["measured"])
-    yield whole
+    yield promised(rows(found), "before", "after", "promised", "measured")
     drilled = Table(title="drills under load", title_justify="left", title_style="bold")
     for name in HEADINGS:
         drilled.add_column(name, justify="left" if name in HEADINGS[:2] else "right")

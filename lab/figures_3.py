@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from lab.figures import row, seconds
+from lab.figures import promised, row, seconds
 from lab.measure.cache import Cache, Reads
 from lab.measure.lease import Lease
 from lab.measure.naming import Named
@@ -93,11 +93,4 @@ def missed(found: Figures) -> list[str]:
 
 def tables(found: Figures) -> Iterator[Table]:
     """The table, for a screen."""
-    from rich.table import Table
-
-    whole = Table(title="promised and measured", title_justify="left", title_style="bold")
-    for name in ("", "promised", "before", "after"):
-        whole.add_column(name, justify="left" if not name else "right")
-    for each in rows(found):
-        whole.add_row(each["what"], each["promised"], each["before"], each["after"])
-    yield whole
+    yield promised(rows(found), "promised", "before", "after")

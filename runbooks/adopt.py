@@ -76,9 +76,8 @@ def _rows(link: Link) -> list[list[str]]:
     form = "\t".join(f'{{{{.Label "com.docker.compose.{label}"}}}}' for label in LABELS)
     reply = link.run('docker ps --filter label=com.docker.compose.project --format "$1"', form, become=link.host.become)
     if reply.exit != 0:
-        words = reply.err.decode("utf-8", "replace").strip().splitlines()
         raise InputError(
-            f"its containers cannot be listed: {words[-1] if words else reply.exit}", host=link.host.name,
+            f"its containers cannot be listed: {reply.complaint}", host=link.host.name,
             mend="see that this user may use Docker",
         )  # fmt: skip
     return sorted(line.split("\t") for line in reply.text.splitlines() if line.count("\t") == len(LABELS) - 1)

@@ -65,9 +65,8 @@ def _exchange(link: Link, asked: Sequence[tuple[Question, Container | None]]) ->
         become=link.host.become, limit=limit,
     )  # fmt: skip
     if reply.exit != 0:
-        words = reply.err.decode("utf-8", "replace").strip().splitlines()
         raise HostFailed(
-            f"its containers could not be asked: {words[-1] if words else f'exit {reply.exit}'}",
+            f"its containers could not be asked: {reply.complaint}",
             host=link.host.name, mend="see that docker, timeout and base64 work there",
         )  # fmt: skip
     parts = answers(reply.out, link.host.name).parts

@@ -47,10 +47,9 @@ def _provided(link: Link, image: NeededImage) -> str:
         reply = link.run(program, image.name, data=data, timeout_s=limit, become=link.host.become)
     if reply.exit == 0 and reply.text.strip():
         return reply.text.strip()
-    said = (reply.err.decode("utf-8", "replace").strip().splitlines() or [f"exit {reply.exit}"])[-1]
     how = "built" if image.context else "pulled"
     raise Refused(
-        f"the image {image.name} of {image.service} cannot be {how}: {said[:300]}", host=link.host.name,
+        f"the image {image.name} of {image.service} cannot be {how}: {reply.complaint[:300]}", host=link.host.name,
         mend="bring it there (docker save IMAGE | ssh HOST docker load), then repeat",
     )  # fmt: skip
 

@@ -52,9 +52,8 @@ def run(link: Link, bench: Bench, *, timeout_s: float = 120.0) -> Ran:
         timeout_s=timeout_s, become=link.host.become,
     )  # fmt: skip
     if reply.exit != 0:
-        words = reply.err.decode("utf-8", "replace").strip().splitlines()
         raise HostFailed(
-            f"nothing could be tried in a private folder: {words[-1] if words else f'exit {reply.exit}'}",
+            f"nothing could be tried in a private folder: {reply.complaint}",
             host=link.host.name, mend="see that /tmp is writable, and that mktemp and base64 work there",
         )  # fmt: skip
     found = answers(reply.out, link.host.name).parts

@@ -123,9 +123,8 @@ def _read(link: Link, host: Host, arguments: Sequence[str], paths: Iterable[str]
     data = "".join(path_line(path) for path in paths).encode("utf-8", "surrogateescape")
     reply = link.run(program("survey"), *arguments, data=data, timeout_s=120.0, become=host.become)
     if reply.exit != 0:
-        words = reply.err.decode("utf-8", "replace").strip().splitlines()
         raise HostFailed(
-            f"it could not be read: {words[-1] if words else f'exit {reply.exit}'}", host=host.name,
+            f"it could not be read: {reply.complaint}", host=host.name,
             mend="see that sh, coreutils or busybox, and a writable /tmp are there",
         )  # fmt: skip
     return answers(reply.out, host.name)

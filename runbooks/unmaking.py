@@ -91,5 +91,4 @@ def take_away(link: Link, project: str, made: Made) -> str:
     if not lines:
         return ""
     reply = link.run(REMOVE, project, data=lines.encode(), timeout_s=REMOVE_S, become=link.host.become)
-    said = reply.err.decode("utf-8", "replace").strip().splitlines()
-    return "" if reply.exit == 0 else f"what the step made could not all be removed: {said[-1] if said else reply.exit}"
+    return "" if reply.exit == 0 else f"what the step made could not all be removed: {reply.complaint}"

@@ -34,6 +34,5 @@ def measure(link: Link, times: int = TIMES) -> Together:
         found = [tuple(map(float, each)) for each in json.loads(reply.text.strip().splitlines()[-1])]
         serial, together, slowest = (median(each) for each in zip(*found, strict=True))
     except (IndexError, ValueError):
-        said = reply.err.decode("utf-8", "replace").strip().splitlines()
-        raise HostFailed(f"the aggregator gave no figures: {said[-1] if said else reply.exit}", host=link.host.name) from None  # fmt: skip
+        raise HostFailed(f"the aggregator gave no figures: {reply.complaint}", host=link.host.name) from None  # fmt: skip
     return Together(serial, together, slowest, median(each[1] / each[2] for each in found))

@@ -45,10 +45,7 @@ def measure(link: Link, count: int = COUNT, transactions: int = TRANSACTIONS) ->
     try:
         found = json.loads(reply.text.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        words = reply.err.decode("utf-8", "replace").strip().splitlines()
-        raise HostFailed(
-            f"the clients gave no figures: {words[-1] if words else reply.exit}", host=link.host.name
-        ) from None
+        raise HostFailed(f"the clients gave no figures: {reply.complaint}", host=link.host.name) from None
     return Clients(
         int(found["clients"]), int(found["served"]), percentile(found["latencies"], 0.99), float(found["seconds"]),
         int(found["connected_before"]), {str(reason): int(n) for reason, n in found["refusals"].items()},

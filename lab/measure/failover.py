@@ -54,5 +54,6 @@ def run(link: Link, password: str, *, master: str = "redis", front: str = "redis
     try:
         return Failover(**json.loads(replies[0].text.strip().splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
-        said = replies[0].err.decode("utf-8", "replace").strip().splitlines() if replies else []
-        raise HostFailed(f"the drill gave no figures: {said[-1] if said else '?'}", host=link.host.name) from None
+        raise HostFailed(
+            f"the drill gave no figures: {replies[0].complaint if replies else '?'}", host=link.host.name
+        ) from None

@@ -77,8 +77,7 @@ def asked(link: Link, targets: Mapping[str, tuple[str, int, str]] = TARGETS) -> 
     try:
         told = json.loads(replies[0].text.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        said = replies[0].err.decode("utf-8", "replace").strip().splitlines()
-        raise HostFailed(f"the prober gave no figures: {said[-1] if said else '?'}", host=link.host.name) from None
+        raise HostFailed(f"the prober gave no figures: {replies[0].complaint}", host=link.host.name) from None
     for service, each in told.items():
         found.longest_s[service] = float(each["longest_s"])
         found.asked[service] = int(each["asked"])

@@ -19,6 +19,7 @@ from inventory.connection import connect
 from inventory.link import Link
 from inventory.model import Host, Inventory, Project
 from inventory.secrets import Mask
+from tests.services.servers import free_port
 
 SSHD = "/usr/sbin/sshd"
 KEYS = ("ed25519", "rsa")
@@ -88,12 +89,6 @@ class Server:
         """The processes that serve connections, of this server only."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
 
 
 def keygen(path: Path, kind: str = "ed25519") -> None:

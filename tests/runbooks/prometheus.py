@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 import requests
 
 from runbooks import monitors
+from tests.services.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 180
@@ -109,12 +109,6 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).ok
     except requests.exceptions.ConnectionError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
 
 
 def expressions() -> Iterator[tuple[str, str]]:

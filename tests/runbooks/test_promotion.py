@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checks.evidence import RunRecord, Soaks, Store
+from checks.evidence import RunRecord, Soaks
 from checks.model import Probe, Sample
 from checks.soak import Soak
 from inventory.errors import InputError
@@ -33,15 +33,6 @@ class Changed(HostPlan):
 def plan(key="key", changed=True):
     made = Plan("1", "production", ("s",), (), "f", key)
     return made if not changed else type("Changing", (Plan,), {"changed": True})(**made.__dict__)
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("RUNBOOK_STORE", raising=False)
-    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "own"))
-    made = Store()
-    yield made
-    made.close()
 
 
 def staged(store, run="20260227-100000-aaaaaa", key="key", at=STAGED, **hosts):

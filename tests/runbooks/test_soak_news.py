@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checks.evidence import Soaks, Store
+from checks.evidence import Soaks
 from checks.model import Probe
 from checks.soak import Soak
 from inventory.secrets import Mask
@@ -24,15 +24,6 @@ def web():
     made = Web()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("RUNBOOK_STORE", raising=False)
-    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "own"))
-    made = Store()
-    yield made
-    made.close()
 
 
 def begun(store, folder, web, ago):

@@ -33,15 +33,6 @@ TRUE = on_host("true", "true")
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("RUNBOOK_STORE", raising=False)
-    monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "own"))
-    made = Store()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def begun(store, tmp_path):
     """Begins a soak of probes on hosts of an inventory."""
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,15 @@ LIMIT_S = 120
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
+
+
+def until(holds: Callable[[], Any], what: str = "it") -> Any:
+    """Waits for something as long as a busy machine may need for it."""
+    end = time.monotonic() + LIMIT_S
+    while not (found := holds()):
+        assert time.monotonic() < end, f"{what} never came to be"
+        time.sleep(0.05)
+    return found
 
 
 def accepts(port: int, *, process: subprocess.Popen[bytes] | None = None) -> None:

@@ -7,12 +7,10 @@ import random
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import redis
 
@@ -36,15 +34,6 @@ def possible() -> bool:
     if os.getuid() != 0 or not all(Path(each).exists() for each in PROGRAMS):
         return False
     return subprocess.run([*ALONE, "/etc/hosts", "true"], **servers.QUIET, check=False).returncode == 0
-
-
-def until(holds: Callable[[], Any], what: str = "it") -> Any:
-    """Waits for something as long as a busy machine may need for it."""
-    end = time.monotonic() + servers.LIMIT_S
-    while not (found := holds()):
-        assert time.monotonic() < end, f"{what} never came to be"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass
@@ -132,7 +121,7 @@ class Running:
         )  # fmt: skip
 
     def well(self) -> None:
-        until(lambda: self.judged().ok, f"a whole set ({self.judged().detail})")
+        servers.until(lambda: self.judged().ok, f"a whole set ({self.judged().detail})")
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -156,7 +145,7 @@ def running(folder: Path, *, down_ms: int = 1000) -> Iterator[Running]:
     try:
         for name in (*made.sentinels, *made.nodes):
             found.start(name)
-        until(lambda: found.may_lead(made.replica), "the replica")
+        servers.until(lambda: found.may_lead(made.replica), "the replica")
         found.kill(*made.sentinels)
         for name in made.sentinels:
             found.start(name)  # each looks at once, else after 10 s

@@ -12,11 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,14 +33,6 @@ needs_servers = pytest.mark.skipif(
     not servers.INITDB or not Path("/usr/sbin/haproxy").exists() or not shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or os.getuid() != 0,
     reason="no PostgreSQL, PgBouncer and HAProxy here, or not root",
 )  # fmt: skip
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    end = time.monotonic() + servers.LIMIT_S
-    while not (found := holds()):
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.1)
-    return found
 
 
 def query(port: int, asked: str = "select 1") -> subprocess.Popen[bytes]:
@@ -85,13 +76,13 @@ def test_a_database_that_hangs_opens_the_breaker_although_its_pooler_accepts_and
     database: Database, tmp_path: Path
 ) -> None:
     with front(tmp_path, database.aggregator.port, {"pooler": database.pooler}, Breaker("pooler", 5432, 5432)) as found:
-        until(lambda: served(found.ports["pooler"]))
+        servers.until(lambda: served(found.ports["pooler"]))
         assert found.asked(closed=True) == replace(found.asked(), ok=True, latency_s=0.1)
         trips = found.asked().value
         servers.freeze(database.process)
         try:
             waiting = query(found.ports["pooler"])  # it stands in the pooler's queue when the breaker opens
-            until(lambda: found.asked().detail == "open: pooler/pooler")
+            servers.until(lambda: found.asked().detail == "open: pooler/pooler")
             # Both end while the database still hangs: the one that waited is cut off, a new one is refused.
             assert waiting.wait(servers.LIMIT_S) != 0
             assert not served(found.ports["pooler"])
@@ -99,8 +90,8 @@ def test_a_database_that_hangs_opens_the_breaker_although_its_pooler_accepts_and
             assert found.asked().value == (trips or 0) + 1
         finally:
             servers.freeze(database.process, on=False)
-        until(lambda: not found.asked().detail)
-        assert until(lambda: served(found.ports["pooler"]))
+        servers.until(lambda: not found.asked().detail)
+        assert servers.until(lambda: served(found.ports["pooler"]))
 
 
 @needs_servers
@@ -117,11 +108,11 @@ def test_an_aggregator_that_is_away_or_hangs_opens_no_breaker(database: Database
             row = next(line.split(",") for line in lines if line.startswith("pooler,pooler,"))
             return dict(zip(heading.split(","), row, strict=False))
 
-        until(lambda: checked()["check_duration"])
+        servers.until(lambda: checked()["check_duration"])
         if how == "hangs":
             database.aggregator.process.send_signal(signal.SIGSTOP)
             # The answer is HAProxy's own, after all the time that five questions could have taken.
-            until(lambda: int(checked()["check_duration"] or 0) >= 1000 * numbers.slowest_s(1.0) - 500)
+            servers.until(lambda: int(checked()["check_duration"] or 0) >= 1000 * numbers.slowest_s(1.0) - 500)
             assert checked()["check_code"] == "504"
         assert checked()["check_status"] == "L7OK"
         assert found.asked().detail == ""
@@ -149,7 +140,7 @@ def test_five_failing_answers_in_a_row_open_an_http_breaker_which_then_answers_i
             assert (status, headers["x-circuit"], headers["retry-after"]) == (503, "open", "2")
             assert body == '{"status": "unavailable", "reason": "the circuit to backend is open"}'
             # Three good checks close it.
-            until(lambda: got(port, "/200/0")[0] == 200)
+            servers.until(lambda: got(port, "/200/0")[0] == 200)
             assert found.asked().value == 1
 
 
@@ -211,7 +202,7 @@ def test_a_fallback_serves_while_the_breaker_is_open(tmp_path: Path) -> None:
                 Breaker("backend", 2000, 2000, http=True, fallback=f"127.0.0.1:{other}"),
             ) as found,
         ):  # fmt: skip
-            until(lambda: found.asked().detail == "open: backend/backend")
+            servers.until(lambda: found.asked().detail == "open: backend/backend")
             assert got(found.ports["backend"], "/202/0")[0] == 202
 
 

@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,14 +66,6 @@ def keeper(on: client.Redis, warm: list[dict[str, Any]], **environment: str) -> 
         yield Keeper(port)
 
 
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(servers.LIMIT_S * 20):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came to that")
-
-
 @pytest.fixture(scope="module")
 def database() -> Iterator[dict[str, str]]:
     """The variables that name a real database."""
@@ -102,7 +93,7 @@ def test_the_cache_starts_as_the_proposal_has_it_and_its_password_is_in_no_proce
 
 def test_an_invalidation_arrives_and_is_measured(on: client.Redis) -> None:
     with keeper(on, []) as found:
-        until(lambda: found.get("/ready").status == 200)
+        servers.until(lambda: found.get("/ready").status == 200)
         judged = found.judged("invalidation", within_ms=4000)
         assert judged.ok, judged.detail
         assert judged.value is not None
@@ -130,7 +121,7 @@ def test_what_is_declared_is_there_before_it_is_ready_read_from_where_it_is_true
             {"key": "front", "url": f"http://127.0.0.1:{front}/200/0", "db": 1},
         ]
         found = held.enter_context(keeper(on, warm, **database))
-        until(lambda: found.get("/ready").status == 200)
+        servers.until(lambda: found.get("/ready").status == 200)
         assert on.get("product:5") == b"50"
         assert on.get("product:2") == b"written by a service itself, so newer"
         assert 0 < on.ttl("product:5") <= 200
@@ -138,8 +129,8 @@ def test_what_is_declared_is_there_before_it_is_ready_read_from_where_it_is_true
         assert found.judged("warm").value == 6.0
         # A cache that lost what it held is warmed again, without anybody's doing.
         on.flushall()
-        until(lambda: bool(on.exists("product:5")))
-        until(lambda: found.judged("warm").ok is True)
+        servers.until(lambda: bool(on.exists("product:5")))
+        servers.until(lambda: found.judged("warm").ok is True)
         assert found.get("/state").document["warmed"]["times"] == 2
         # Sabotage: somebody takes the warmed keys away, the mark stays.
         on.delete(*(f"product:{number}" for number in range(1, 6)))
@@ -160,7 +151,7 @@ def test_what_is_declared_is_there_before_it_is_ready_read_from_where_it_is_true
 )
 def test_a_query_that_cannot_warm_lets_traffic_in_and_fails_the_gate(on: client.Redis, database: dict[str, str], query: str, said: str) -> None:  # fmt: skip
     with keeper(on, [{"query": query, "from": "db"}], **database) as found:
-        until(lambda: found.get("/ready").status == 200)
+        servers.until(lambda: found.get("/ready").status == 200)
         judged = found.judged("warm")
         assert judged.ok is False
         assert said in judged.detail
@@ -170,7 +161,7 @@ def test_what_to_warm_from_that_is_away_keeps_nobody_waiting_beyond_the_limit(on
     url = f"http://127.0.0.1:{servers.free_port()}/"
     with keeper(on, [{"key": "k", "url": url}], WARM_LIMIT_S="2") as found:
         assert found.get("/ready").status in (200, 503)
-        until(lambda: found.get("/ready").status == 200)
+        servers.until(lambda: found.get("/ready").status == 200)
         assert "ClientConnectorError" in found.judged("warm").detail
 
 
@@ -189,7 +180,7 @@ def test_the_hit_ratio_moves_under_load(on: client.Redis) -> None:
 
     on.mset({f"hot:{number}": "x" for number in range(50)})
     with keeper(on, []) as found:
-        until(lambda: found.get("/ready").status == 200)
+        servers.until(lambda: found.get("/ready").status == 200)
         found.get("/state")
         load("cold")
         cold = found.judged("hits")
@@ -211,7 +202,7 @@ def test_what_the_keeper_itself_asks_is_no_hit_of_anybody(on: client.Redis) -> N
     with servers.web() as front:
         warm: list[dict[str, Any]] = [{"key": f"page:{n}", "url": f"http://127.0.0.1:{front}/200/0"} for n in range(20)]
         with keeper(on, warm) as found:
-            until(lambda: found.get("/ready").status == 200)
+            servers.until(lambda: found.get("/ready").status == 200)
             for _ in range(3):
                 assert found.judged("warm").value == 20.0
             asked = found.get("/state").document
@@ -229,11 +220,11 @@ def test_a_cache_that_is_away_is_said_and_found_again(tmp_path: Path) -> None:
         with cache(tmp_path) as first:
             port = first.get_connection_kwargs()["port"]
             found = held.enter_context(keeper(first, []))
-            until(lambda: found.get("/ready").status == 200)
+            servers.until(lambda: found.get("/ready").status == 200)
         assert found.judged("hits").ok is False
         assert "cache_up 0.0" in found.get("/metrics").text
         with servers.running(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", SECRET], port, cwd=tmp_path):  # fmt: skip
-            until(lambda: found.get("/state").status == 200)
+            servers.until(lambda: found.get("/state").status == 200)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from tests.services import sets
-from tests.services.sets import Running, until
+from tests.services.servers import until
+from tests.services.sets import Running
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from runbooks.steps import pool_tuning
+from tests.services.servers import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +25,6 @@ needs_servers = pytest.mark.skipif(
     reason="no PostgreSQL and PgBouncer here, or not root",
 )
 HELD_S = 240
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def answers(port: int) -> None:
