@@ -8,7 +8,6 @@ environment that nobody uses cannot be at 60 to 80 %.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
@@ -18,13 +17,14 @@ from checks.model import Outcome
 from checks.probes import KINDS
 from checks.soak import Incident, Series, Soak, Tally
 from checks.statistics import still_needed, weighted_percentiles, wilson_lower, wilson_upper
+from inventory.values import frozen
 
 MIN_COVERAGE = 0.9
 """The share of the samples that should have been taken: with less, what was not looked at may have been the bad part."""
 SHARES = (0.5, 0.95, 0.99)
 
 
-@dataclass(frozen=True)
+@frozen
 class ProbeRow:
     """One series: its tally, the samples that it should have, bounds of its success, and latencies in seconds.
 
@@ -50,7 +50,7 @@ class ProbeRow:
         return self.tally.ok / self.tally.measured if self.tally.measured else None
 
 
-@dataclass(frozen=True)
+@frozen
 class Assessment:
     """A soak's verdict at a time. `still_s`: seconds of good ticks until it could pass; 0 for one that passed.
 

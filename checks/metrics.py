@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from checks.soak import Series, Soak, Tally
 from checks.statistics import wilson_lower, wilson_upper
+from inventory.values import frozen
 
 Met = Literal["met", "missed", "unknown"]
 STARTUP_S = 300.0
@@ -17,7 +17,7 @@ DAY_S = 86_400.0
 Measured = Sequence[tuple[Series, Tally]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Metric:
     """One of the five. `value` is in `unit`, from `lowest` to `highest`; None: not measured. `said` is it in words.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from inventory.values import frozen
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Probe:
     """One kind of health check. `kind` is a line of the table in `checks.probes`; `settings` are that kind's own."""
 
@@ -20,7 +22,7 @@ class Probe:
     timeout_s: float = 5.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Sample:
     """One measured answer. `ok` is None when nothing could be measured (the prober was cut off). `at` is UTC, RFC 3339.
 
@@ -36,7 +38,7 @@ class Sample:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Gate:
     """Probes repeated over a window. Words as in Argo Rollouts' analysis.
 
@@ -55,7 +57,7 @@ class Gate:
     rollback_scope: Literal["step", "run"] = "step"
 
 
-@dataclass(frozen=True)
+@frozen
 class ProbeResult:
     """What a gate measured of one probe on one host."""
 
@@ -69,7 +71,7 @@ class ProbeResult:
     last_failure: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Verdict:
     """How a gate ended. `reason` is one line; `seconds` how long it measured."""
 

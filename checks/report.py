@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -13,6 +12,7 @@ from checks.evidence import Point, RunRecord, Store, points
 from checks.metrics import Metric
 from checks.probes import KINDS
 from checks.soak import Series, Soak
+from inventory.values import frozen
 
 SPANS = 120
 """Points of a curve: more cannot be told apart on a phone."""
@@ -25,7 +25,7 @@ THIN = 0.75
 Kind = Literal["good", "bad", "note", "gap"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Span:
     """One point of a curve: `mid` from `low` to `high`, at seconds since the soak began."""
 
@@ -35,7 +35,7 @@ class Span:
     high: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Curve:
     """One of the five metrics over time; without points where nothing measured it."""
 
@@ -43,7 +43,7 @@ class Curve:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Bar:
     """One thing on the timeline, from `begin` to `end` in seconds since the soak began."""
 
@@ -54,7 +54,7 @@ class Bar:
     title: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Start:
     """How long services took to be healthy when a run brought them up: the slowest, and each, in seconds."""
 
@@ -66,7 +66,7 @@ class Start:
     services: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Report:
     """Everything that a report shows. `begin` and `end` bound the timeline, in seconds since the soak began."""
 

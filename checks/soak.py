@@ -8,12 +8,13 @@ of what was measured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Literal
 
 from checks.model import Outcome, Probe
+from inventory.values import frozen
 
 State = Literal["running", "ended", "stopped"]
 """`ended`: its time was over and it was judged. `stopped`: an operator, or another run on its hosts, ended it before."""
@@ -21,7 +22,7 @@ MEASURED_EACH_S = 30.0
 """Seconds at least between two measurements (resources, start-up, breakers): asking an engine for those costs it seconds."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Soak:
     """One soak. `seconds` is how long it was to take, `every_s` its interval, `target` the share of good samples.
 
@@ -84,7 +85,7 @@ class Soak:
         return max(1, ceil(MEASURED_EACH_S / self.every_s - 1e-9))
 
 
-@dataclass(frozen=True)
+@frozen
 class Series:
     """One probe on one host in one soak. `id` is the store's."""
 
@@ -95,7 +96,7 @@ class Series:
     probe: Probe
 
 
-@dataclass(frozen=True)
+@frozen
 class Tick:
     """One round over all hosts. `made` None: it was begun, and never ended (killed), so nothing of it counts."""
 
@@ -106,7 +107,7 @@ class Tick:
     by: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Tally:
     """What one series came to. `latencies` is microseconds -> how many good or bad answers took that long.
 
@@ -134,7 +135,7 @@ class Tally:
         return self.total / self.valued if self.valued else None
 
 
-@dataclass(frozen=True)
+@frozen
 class Incident:
     """A run of failed samples of one series, by tick numbers: the first and last failed, and the first good one after.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from inventory.durations import duration
 from inventory.errors import InputError
+from inventory.values import frozen
 
 KEYS = ("path", "within")
 
 
-@dataclass(frozen=True)
+@frozen
 class Backup:
     """Files on the host, as a shell's pattern; the newest must not be older than `within_s` seconds."""
 

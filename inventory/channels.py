@@ -7,8 +7,9 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from inventory.values import frozen
 
 if TYPE_CHECKING:
     import docker
@@ -21,7 +22,7 @@ LONGEST_S = 60.0
 """Seconds of an answer for which no limit was named."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Sessions:
     """What the docker SDK takes for its SSH client: sessions of the link that is there, each of which runs `words`.
 

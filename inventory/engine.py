@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from inventory.errors import InputError
 from inventory.model import Project
+from inventory.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Compose:
     """How Compose is called for one project. Paths are absolute; empty `files` or `env_files` leave Compose's defaults."""
 

@@ -13,10 +13,10 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from inventory.errors import HostFailed, RunbookError
+from inventory.values import frozen
 
 T = TypeVar("T")
 G = TypeVar("G")
@@ -27,7 +27,7 @@ LOOK_S = 0.5
 """Seconds after which a wait looks again whether the operator wants to stop."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Result(Generic[T]):
     """What one host's work came to: a value, or the error that ended it."""
 

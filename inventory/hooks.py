@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from inventory.durations import duration
 from inventory.entries import chosen, fields
 from inventory.errors import InputError
 from inventory.secrets import Mask, resolve
+from inventory.values import frozen
 
 WHEN = ("before", "after")
 SOURCES = ("from_env", "from_command")
@@ -19,7 +20,7 @@ LONGEST_S = 3600.0
 """An hour: all that time the batch's hosts are locked."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Hook:
     """One command, POSIX sh text. `stops`: its failure ends the run (before a batch: with nothing written there).
 

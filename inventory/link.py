@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from inventory.model import Host
+from inventory.values import frozen
 
 if TYPE_CHECKING:
     import docker
     import requests
 
 
-@dataclass(frozen=True)
+@frozen
 class Reply:
     """How a program on a host ended. `exit` is its exit code (128 + n after signal n), `seconds` its whole exchange."""
 
@@ -34,7 +34,7 @@ class Reply:
         return said[-1] if said else f"exit {self.exit}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Call:
     """A program of an exchange: POSIX sh text, its `$1 ...`, its standard input, and whether it runs as root."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from inventory.values import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Project:
     """One Compose project as the inventory names it; what is None is found on the host."""
 
@@ -19,7 +21,7 @@ class Project:
     state_dir: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Host:
     """One machine of an environment. `variables` holds everything that applies to it, after precedence."""
 
@@ -38,7 +40,7 @@ class Host:
     """variable -> the file and line where the value that holds stands"""
 
 
-@dataclass(frozen=True)
+@frozen
 class Inventory:
     """A named environment. `groups` maps a group to its direct child groups and hosts, in the file's order."""
 

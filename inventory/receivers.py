@@ -6,13 +6,14 @@ A receiver's URL is mostly a secret itself (whoever has a webhook's may write th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from inventory.entries import chosen, fields
 from inventory.errors import InputError
 from inventory.model import Host
 from inventory.secrets import Mask, resolve
+from inventory.values import frozen
 
 ABOUT = ("gate", "rollback", "soak", "run")
 USUAL = ("gate", "rollback", "soak")
@@ -21,7 +22,7 @@ KEYS = ("name", "url", "form", "about")
 SOURCES = ("from_env", "from_command")
 
 
-@dataclass(frozen=True)
+@frozen
 class Receiver:
     """One receiver. `form` is what an http(s) address is sent: this program's JSON, or what Slack and its like read.
 

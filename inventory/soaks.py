@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from inventory.durations import duration
 from inventory.errors import InputError
+from inventory.values import frozen
 
 HOURS, EVERY_S = 48.0, 30.0
 """The proposal's 48 hours, each half minute."""
@@ -17,7 +17,7 @@ SHORTEST_S = 0.2
 LONGEST_HOURS = 10 * 366 * 24.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Wanted:
     """How long a soak takes and how often it ticks, in seconds."""
 
@@ -25,7 +25,7 @@ class Wanted:
     every_s: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Requirement:
     """The soak that must have passed: where, and how many seconds long at least."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from inventory.entries import fields
 from inventory.errors import InputError
+from inventory.values import frozen
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -29,7 +29,7 @@ _TIME = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{1,2}:\d{2}))?")
 
 
-@dataclass(frozen=True)
+@frozen
 class Window:
     """A time of the week that is open. `begin` and `end` are minutes since midnight; `end` up to 24 h, or of the next day."""
 
@@ -51,7 +51,7 @@ class Window:
                     yield opens, closes
 
 
-@dataclass(frozen=True)
+@frozen
 class Freeze:
     """A time, from `begin` to `end` in UTC, in which nothing is changed."""
 
@@ -60,7 +60,7 @@ class Freeze:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Calendar:
     """When a host may be changed: within any of its windows (always, when it has none), outside of every freeze."""
 

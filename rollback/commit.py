@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from inventory.errors import Busy, Drift, HostFailed, InputError, Refused
 from inventory.link import Call, Reply
 from inventory.replies import count
+from inventory.values import frozen
 from rollback import journal as chain
 from rollback import records
 from rollback.door import DONE, NO_STATE, SHARED, STALE_S, program
@@ -23,7 +24,7 @@ AHEAD = ("prepare", "recover", "snapshots")
 _MAKE = '[ -d "$1" ] || { mkdir -p "$1" && { chgrp docker "$1" && chmod 2770 "$1" || chmod 0711 "$1"; }; }'
 
 
-@dataclass(frozen=True)
+@frozen
 class Prepared:
     """What `prepare` found: the state folder, the host's clock (UTC seconds), free KiB, the journal's head, and the
     transaction that an interruption left pending. `warning` is a line that the operator should read."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from inventory.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class FileState:
     """A file as it is on a host. `sha256` is None when it is absent; `mode` is its permission bits.
 
@@ -23,7 +25,7 @@ class FileState:
     link: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class FileWrite:
     """One file of a transaction: what it must be now, and its bytes afterwards (None: it is removed).
 
@@ -37,7 +39,7 @@ class FileWrite:
     gid: int | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Transaction:
     """All the files of one change on one host, written together or not at all.
 
@@ -55,7 +57,7 @@ class Transaction:
     note: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Snapshot:
     """Every file before a transaction, which were absent, and the images that ran."""
 
@@ -70,7 +72,7 @@ class Snapshot:
     note: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Event:
     """One line of a host's journal. `hash` covers the line and the hash of the one before."""
 
@@ -82,7 +84,7 @@ class Event:
     hash: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Owner:
     """Who holds a host's lock: `who` is user@machine of the controller, times are RFC 3339 on the host's clock.
 

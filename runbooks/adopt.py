@@ -6,7 +6,6 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from inventory import connection, inventory
@@ -16,6 +15,7 @@ from inventory.link import Link
 from inventory.model import Host, Project
 from inventory.replies import understood
 from inventory.secrets import Mask
+from inventory.values import frozen
 from runbooks import book
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, project_name
 
@@ -23,7 +23,7 @@ LABELS = ("project", "service", "project.working_dir", "project.config_files", "
 _TARGET = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>[^@:\s]+)(?::(?P<port>\d+))?\Z")
 
 
-@dataclass(frozen=True)
+@frozen
 class Found:
     """One project that runs on a host. `unsure`: what an operator should look at."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from checks import gate as gates
 from checks.model import Gate
 from inventory import text
 from inventory.errors import InputError
+from inventory.values import frozen
 from runbooks import applying
 from runbooks.compose.model import Stack
 from runbooks.kinds import STEPS as STEPS
@@ -31,7 +32,7 @@ PHASE_KEYS = ("name", "requires", "gate", "steps")
 _WHEN = re.compile(r"(?:(not)\s+)?(?:(live)|(service|image)\s+(\S+))\Z")
 
 
-@dataclass(frozen=True)
+@frozen
 class PhaseStep:
     """One step of a phase. Steps with the same `together` are one transaction, one bring-up, one gate."""
 
@@ -47,7 +48,7 @@ class PhaseStep:
     apply: applying.Apply = "up"
 
 
-@dataclass(frozen=True)
+@frozen
 class Phase:
     """One runbook file, `phase_<number>.yml`."""
 

@@ -6,16 +6,17 @@ A draft is what plans, proofs and questions are made from; stacks are kept in it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from inventory.values import frozen
 from runbooks import book
 from runbooks.book import Phase, PhaseStep
 from runbooks.compose.model import Stack
 from runbooks.model import Change, Facts, Kept, Question
 
 
-@dataclass(frozen=True)
+@frozen
 class DraftStage:
     """Steps that stand together, with the stack before the first and after the last of them. Numbers count from 1."""
 
@@ -42,7 +43,7 @@ class DraftStage:
         return {**new, **self.created}
 
 
-@dataclass(frozen=True)
+@frozen
 class Draft:
     """A phase walked over one stack."""
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import unified_diff
 
 from inventory.errors import RunbookError
 from inventory.secrets import Mask
+from inventory.values import frozen
 from rollback.commit import HostWriter
 from rollback.model import FileState
 from runbooks import secret_text
 from runbooks.undo import applied
 
 
-@dataclass(frozen=True)
+@frozen
 class Drifted:
     """A file that is not as a run left it: in words, and as a unified diff, masked (empty where the text is the same)."""
 
@@ -23,7 +24,7 @@ class Drifted:
     patch: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Standing:
     """The files of all transactions that stand on a host: what became of some, and the bytes of those that are as written."""
 

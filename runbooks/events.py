@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from checks.model import Gate, Outcome, Verdict
+from inventory.values import frozen
 
 RunKind = Literal["migrate", "rollback", "check"]
 RunOutcome = Literal["done", "nothing", "gate failed", "rollback failed", "inconclusive", "refused", "failed", "interrupted"]  # fmt: skip
@@ -26,7 +27,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Event:
     """What every event has: when it happened, by the controller's clock."""
 
@@ -37,7 +38,7 @@ Sink = Callable[[Event], None]
 """Takes each event of a run, in order. May be called from several threads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class RunStarted(Event):
     """`batches` are the hosts' names in the order in which they are worked on.
 
@@ -56,7 +57,7 @@ class RunStarted(Event):
     override: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class BatchStarted(Event):
     """`number` counts from 1."""
 
@@ -65,14 +66,14 @@ class BatchStarted(Event):
     hosts: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class HostEvent(Event):
     """An event of one host."""
 
     host: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class HostSurveyed(HostEvent):
     """A host was read, and what there is to do on it: files that change, services that are brought up again."""
 
@@ -84,7 +85,7 @@ class HostSurveyed(HostEvent):
     exchanges: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Noted(HostEvent):
     """Something that an operator should know; `attention`: must read."""
 
@@ -92,7 +93,7 @@ class Noted(HostEvent):
     attention: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class HookRan(HostEvent):
     """A hook of the inventory ran, before or after a batch. `detail`: why it failed; `stops`: that ends the run.
 
@@ -109,7 +110,7 @@ class HookRan(HostEvent):
     stops: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class StepStarted(HostEvent):
     """Steps that stand together begin on a host. `number` counts from 1; `services` are brought up in this order."""
 
@@ -122,7 +123,7 @@ class StepStarted(HostEvent):
     expected_s: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class FilesWritten(HostEvent):
     """A transaction was committed; `snapshot` brings back what was there before."""
 
@@ -132,7 +133,7 @@ class FilesWritten(HostEvent):
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class ServiceUp(HostEvent):
     """One service was brought up, or not. `number` of `of` counts from 1; `output` is Compose's own words when it failed."""
 
@@ -145,7 +146,7 @@ class ServiceUp(HostEvent):
     output: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class GateStarted(Event):
     """A gate begins over the hosts of a batch. `probes` counts all of them, over all hosts."""
 
@@ -156,7 +157,7 @@ class GateStarted(Event):
     after: Literal["change", "undo"] = "change"
 
 
-@dataclass(frozen=True)
+@frozen
 class Failing:
     """A probe that failed in a round, or could not be measured (`unknown`)."""
 
@@ -166,7 +167,7 @@ class Failing:
     unknown: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class GateRound(Event):
     """One round of all probes. `number` counts from 1; `elapsed_s` since the gate began."""
 
@@ -180,7 +181,7 @@ class GateRound(Event):
     failing: tuple[Failing, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Symptom:
     """What a failing service itself says: its health log's last entries, its last log lines, its state."""
 
@@ -191,7 +192,7 @@ class Symptom:
     log: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class GateEnded(Event):
     """A gate's verdict, with the symptoms of what failed."""
 
@@ -202,7 +203,7 @@ class GateEnded(Event):
     after: Literal["change", "undo"] = "change"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class StepDone(HostEvent):
     """Steps were applied on a host and their gate passed."""
 
@@ -210,7 +211,7 @@ class StepDone(HostEvent):
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class StepUndone(HostEvent):
     """Steps were undone on a host, or could not be (`ok` False, `detail` says what stands where)."""
 
@@ -223,7 +224,7 @@ class StepUndone(HostEvent):
     detail: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class HostFailed(HostEvent):
     """A host drops out of the run: unreachable, refused, or a program on it failed. `code` as in the error tree."""
 
@@ -233,7 +234,7 @@ class HostFailed(HostEvent):
     steps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class HostEnded(HostEvent):
     """How the run left a host. `head` is the hash of the last line of its project's journal, where it could be had."""
 
@@ -244,7 +245,7 @@ class HostEnded(HostEvent):
     head: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class RunEnded(Event):
     """The end of a run. `hosts` says how each was left; `code` is the exit code; `mend` what to do next."""
 
@@ -257,7 +258,7 @@ class RunEnded(Event):
     mend: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class SoakEnded(Event):
     """A soak has its verdict. `run` is the run whose changes it watched; `details` are lines of what stood out."""
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from inventory.backups import Backup
 from inventory.errors import HostFailed
 from inventory.link import Call, Reply
 from inventory.replies import count
+from inventory.values import frozen
 from runbooks.programs import path_line, program
 
 _ROOM = re.compile(r"room (state|project|tmp) ([0-9]{1,18}|-) ([0-9]{1,18}|-)")
 _FAIL = "see that sh, coreutils or busybox work there"
 
 
-@dataclass(frozen=True)
+@frozen
 class Room:
     """Free KiB and inodes of a file system; None: it does not say, as one without a limit of inodes."""
 
@@ -25,7 +26,7 @@ class Room:
     inodes: int | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Ground:
     """What a host answered.
 

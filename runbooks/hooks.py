@@ -11,7 +11,7 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from inventory import fleet
@@ -20,6 +20,7 @@ from inventory.hooks import Hook
 from inventory.link import Link, Reply
 from inventory.local import LocalLink
 from inventory.model import Host, Project
+from inventory.values import frozen
 from runbooks import events
 from runbooks.hostrun import HostRun
 
@@ -39,7 +40,7 @@ exec timeout "$1" sh -c 'command=$RUNBOOK_HOOK; unset RUNBOOK_HOOK; eval "$comma
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Batch:
     """What hooks are told of the batch that they stand around. `environments` are the hooks' own variables, resolved."""
 
@@ -53,7 +54,7 @@ class Batch:
         return any(hook.when == when for host in self.hosts for hook in host.plan.hooks)
 
 
-@dataclass(frozen=True)
+@frozen
 class Failure:
     """A hook that failed where its failure stops the run."""
 

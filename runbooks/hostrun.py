@@ -13,6 +13,7 @@ from inventory.engine import Compose
 from inventory.errors import RunbookError
 from inventory.link import Link
 from inventory.replies import understood
+from inventory.values import frozen
 from rollback import vault
 from rollback.commit import HostWriter
 from rollback.model import FileState, FileWrite, Snapshot, Transaction
@@ -33,7 +34,7 @@ done
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Left:
     """A stage that was written and not gated. `failed` is what of it failed; empty where nothing is known to have."""
 

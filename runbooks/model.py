@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from checks.model import Probe
+from inventory.values import frozen
 from runbooks.compose.model import Stack
 from runbooks.compose.operations import Edit, Operation
 
@@ -18,7 +19,7 @@ HOST = ""
 """In place of a service's name: a question to the host itself, by a program of the engine that only reads."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Question:
     """Something only a live container can answer: the exit code and output of a program inside it.
 
@@ -33,7 +34,7 @@ class Question:
     timeout_s: float = 5.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """`exit` is None when the program could not run (no such program, container not running) or ran out of time."""
 
@@ -42,7 +43,7 @@ class Answer:
     seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Container:
     """A container of the project, from its labels and state. Times are RFC 3339 as the engine gives them."""
 
@@ -73,7 +74,7 @@ def runs(container: Container) -> bool:
     return container.state == "running" and not container.one_off
 
 
-@dataclass(frozen=True)
+@frozen
 class Image:
     """What a step may ask of an image: its own HEALTHCHECK, exposed ports, and default command."""
 
@@ -83,7 +84,7 @@ class Image:
     command: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Facts:
     """What only the live host knows. `live` is False for `plan --file`: then nothing is proven."""
 
@@ -101,7 +102,7 @@ class Facts:
 NO_FACTS = Facts(live=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Altered:
     """One thing that a step changes, as people and `plan --json` see it. `what` is a public word (DESIGN)."""
 
@@ -115,7 +116,7 @@ class Altered:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Kept:
     """One thing that a step looked at and left alone, and why. `attention`: an operator should read it."""
 
@@ -125,7 +126,7 @@ class Kept:
     attention: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Refusal:
     """One thing that a step should have changed and could not: what is in the way and what to do."""
 
@@ -137,7 +138,7 @@ class Refusal:
     mend: str
 
 
-@dataclass(frozen=True)
+@frozen
 class NeededImage:
     """The image of a service that a step adds: `name` as its definition has it, there before anything is written.
 
@@ -155,7 +156,7 @@ class NeededImage:
     data: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Change:
     """What one step makes of one stack. `stack` is the stack afterwards; `edits` are relative to the stack before."""
 

@@ -6,8 +6,9 @@ A metric that is renamed here is renamed in all of them; tests hold the files in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from inventory.values import frozen
 
 METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "runbook_probe_ok": ("gauge", "1: the newest sample of a probe was good, 0: it was bad. Absent: not known.", ("host", "service", "probe", "kind")),
@@ -32,7 +33,7 @@ METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 """name -> (type, help, labels beside environment and soak)."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Panel:
     """One panel: `exprs` maps a legend to PromQL. `unit` is Grafana's; `low` and `high` bound the target."""
 
@@ -45,7 +46,7 @@ class Panel:
     wide: int = 12
 
 
-@dataclass(frozen=True)
+@frozen
 class Alert:
     """One alerting rule. `patience_s`: how long it must hold."""
 
@@ -56,7 +57,7 @@ class Alert:
     summary: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Monitor:
     """One of the five: its recording rules (name -> PromQL), its alerts, and its dashboard's panels."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
+from inventory.values import frozen
 from runbooks import events
 
 Kind = Literal["gate", "rollback", "soak", "run", "trial"]
@@ -14,7 +15,7 @@ SHOWN = 8
 _SIGNS = {"good": "✅", "bad": "⚠️", "worst": "🛑", "note": "ℹ️"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Notice:
     """One piece of news. `outcome` is the event's own word; `details` are lines. Not masked yet."""
 

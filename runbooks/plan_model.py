@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from checks.model import Gate, Probe
 from inventory.engine import Compose
 from inventory.hooks import Hook
+from inventory.values import frozen
 from rollback.model import FileState
 from runbooks.model import Altered, Kept, NeededImage, Question, Refusal, Risk
 
 
-@dataclass(frozen=True)
+@frozen
 class PlannedFile:
     """One file of a stage: what it must be before, and its bytes before and after (None: absent)."""
 
@@ -26,7 +27,7 @@ class PlannedFile:
         return self.before.path
 
 
-@dataclass(frozen=True)
+@frozen
 class Restart:
     """A container that a stage recreates (`created`: makes for the first time), in the plan's order.
 
@@ -50,7 +51,7 @@ class Restart:
     renew: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class StepPlan:
     """What one step makes of one host's stack, as people and JSON see it."""
 
@@ -67,7 +68,7 @@ class StepPlan:
     abreast: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Made:
     """What a stage makes on the engine besides changing what is there: an undo takes it away again, by these names."""
 
@@ -79,7 +80,7 @@ class Made:
 NOTHING_MADE = Made()
 
 
-@dataclass(frozen=True)
+@frozen
 class Stage:
     """Steps that stand together: one transaction, one bring-up, one gate. No files: nothing to do on this host.
 
@@ -124,7 +125,7 @@ class Stage:
         return tuple(image for step in self.steps for image in step.images)
 
 
-@dataclass(frozen=True)
+@frozen
 class Baseline:
     """How what runs fits the files. `blocking`: nothing is written while it is so, each with its mend; `warnings`: to be read."""
 
@@ -132,7 +133,7 @@ class Baseline:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Trial:
     """What a host made of the candidates of a plan, by their names.
 
@@ -145,7 +146,7 @@ class Trial:
     layers: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
+@frozen
 class StartupPlan:
     """A cold start as it is predicted before and after the plan. `ups`: how many `up` commands it takes."""
 
@@ -157,7 +158,7 @@ class StartupPlan:
     ups_after: int = 1
 
 
-@dataclass(frozen=True)
+@frozen
 class HostPlan:
     """What a plan does on one host. `images` maps a service to the image id that runs now.
 
@@ -199,7 +200,7 @@ class HostPlan:
         return tuple(restart for stage in self.stages for restart in stage.restarts)
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
     """Phase, environment and the changes per host. `steps` are the phase's step names that were planned."""
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from inventory import backups as backup_files
 from inventory.backups import Backup
 from inventory.errors import InputError
+from inventory.values import frozen
 from runbooks.ground import Ground, Room
 from runbooks.plan_model import HostPlan
 
@@ -27,7 +27,7 @@ MEMORY_KIB = 128 * 1024
 """What must be available: Compose itself takes about 60 MiB, and two of them run at once while files are tried."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Wanted:
     """What a host's variables ask for: `backups`, and which checks only warn."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from inventory.errors import HostFailed
 from inventory.link import Link
+from inventory.values import frozen
 from runbooks.programs import Part, answers, program
 
 LANES = 4
@@ -15,7 +16,7 @@ LANES = 4
 OUTPUT_LIMIT = 4 << 20
 
 
-@dataclass(frozen=True)
+@frozen
 class Bench:
     """What to run beside what. Names are words of letters, digits and dots.
 
@@ -29,7 +30,7 @@ class Bench:
     mirrors: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Ran:
     """How each command ended. `folder` is where the private folder was, for paths in their output."""
 

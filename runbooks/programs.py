@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from inventory.errors import HostFailed, InputError
+from inventory.values import frozen
 from rollback.model import FileState
 
 _PART = re.compile(rb"part ([A-Za-z0-9_.-]{1,200}) ([0-9]{1,3}) ([0-9]{1,12})\n")
@@ -32,7 +33,7 @@ def program(name: str) -> str:
     return (Path(__file__).parent / f"{name}.sh").read_text()
 
 
-@dataclass(frozen=True)
+@frozen
 class Part:
     """How one command of a program ended, and what it said."""
 

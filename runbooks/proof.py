@@ -11,11 +11,11 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from inventory.engine import Compose
 from inventory.errors import Refused
+from inventory.values import frozen
 from runbooks.compose.intent import meaning
 from runbooks.compose.model import Stack
 from runbooks.compose.units import seconds
@@ -26,7 +26,7 @@ _UNSET = re.compile(r'The \\?"(\w+)\\?" variable is not set')
 _DURATIONS = ("interval", "timeout", "start_period", "start_interval")
 
 
-@dataclass(frozen=True)
+@frozen
 class Copy:
     """A set of candidate files as Compose is to read it: what goes to the private folder, and Compose's options."""
 

@@ -7,8 +7,8 @@ programs' own documentation and logs show; they order services and size an outag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from inventory.values import frozen
 from runbooks.compose.model import Service, Stack
 from runbooks.steps.images import repository
 
@@ -30,7 +30,7 @@ HOLDS_DATA = frozenset({
 """Images whose whole purpose is to keep data."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Ready:
     """Seconds to the first answer, and where the figure is from."""
 

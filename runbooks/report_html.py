@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from checks.metrics import Metric
 from checks.probes import KINDS
 from checks.report import Bar, Curve, Report, Span
 from inventory.secrets import Mask
+from inventory.values import frozen
 from runbooks import screen_soak
 from runbooks.promotion import moment
 
@@ -24,7 +24,7 @@ FEW = 8
 WORDS = {"pass": "passed", "fail": "failed", "inconclusive": "is inconclusive"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Chart:
     """A curve, drawn: paths in the chart's units, its target as a band from `top` down, and what its axis says.
 

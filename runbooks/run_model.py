@@ -10,6 +10,7 @@ from threading import Event as Flag
 from inventory import fleet
 from inventory.errors import RunbookError
 from inventory.hooks import Hook
+from inventory.values import frozen
 from runbooks import batches, events
 from runbooks.hostrun import HostRun
 from runbooks.plan_model import Plan
@@ -17,7 +18,7 @@ from runbooks.plan_model import Plan
 FAILED, REFUSED, ROLLED_BACK, NOT_ROLLED_BACK, PAUSED, INTERRUPTED = 5, 4, 3, 6, 7, 130
 
 
-@dataclass(frozen=True)
+@frozen
 class Options:
     """How a plan is carried out. `max_fail_percentage` None: other hosts go on whatever fails (Ansible's default).
 
@@ -52,7 +53,7 @@ class Run:
     begun: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True)
+@frozen
 class End:
     """How a batch ended the run. `code` 0: it did not."""
 

@@ -20,6 +20,7 @@ from inventory.engine import Compose
 from inventory.errors import HostFailed, InputError, Locked
 from inventory.link import Link
 from inventory.secrets import Mask
+from inventory.values import frozen
 from rollback.commit import HostWriter
 from runbooks import scaling, survey, whole
 from runbooks.heartbeat import heartbeat
@@ -43,7 +44,7 @@ SCALE = (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Scaled:
     """What a round came to for one service. `cpu`: percent of the limit, on average; None: it could not be measured.
 

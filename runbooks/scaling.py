@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from inventory.values import frozen
 
 TOLERANCE = 0.1
 """How far from the target the use may be, as a share of it, without any change."""
@@ -18,7 +19,7 @@ SLACK = 1e-9
 """What a division may be off by: 3 replicas at 70 of 70 % are 3, however the machine rounds."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits:
     """Between how many replicas, and at which use (percent of the CPU limit, on average), a service is kept."""
 
@@ -27,7 +28,7 @@ class Limits:
     cpu: float = 70.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Wish:
     """How many replicas a measurement asked for. `at` is in seconds, on any clock that only goes forward."""
 

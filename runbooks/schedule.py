@@ -12,10 +12,10 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from inventory.errors import InputError, Refused, RunbookError
+from inventory.values import frozen
 
 NAME = "compose-runbook-soak"
 BEGIN, END = f"# begin {NAME}", f"# end {NAME}"
@@ -25,7 +25,7 @@ SYSTEMD = Path("/run/systemd/system")
 LIMIT_S = 60
 
 
-@dataclass(frozen=True)
+@frozen
 class Job:
     """Ticks as a job: where this program stands, how often it is called, and its file of settings."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from inventory.errors import RunbookError
 from inventory.link import Link
 from inventory.model import Host
 from inventory.secrets import Mask
+from inventory.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Ticked:
     """What one call for a tick came to. `number` None: none was due. `ended`: the soak, where this call ended it."""
 

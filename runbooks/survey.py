@@ -10,7 +10,7 @@ import posixpath
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from inventory.engine import Compose, absolute
@@ -19,6 +19,7 @@ from inventory.link import Link
 from inventory.model import Host
 from inventory.replies import understood
 from inventory.secrets import Mask
+from inventory.values import frozen
 from rollback.model import FileState
 from runbooks import survey_facts
 from runbooks.compose import project
@@ -35,7 +36,7 @@ _STACKS: Once[Stack] = Once()
 """Stacks by the content of their files: most hosts of a fleet have the same."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Survey:
     """What a host was found to be.
 

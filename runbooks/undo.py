@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from checks.model import Gate
 from inventory import fleet
 from inventory.errors import Drift, Refused, RunbookError
+from inventory.values import frozen
 from rollback import vault
 from rollback.model import FileState, Snapshot
 from runbooks import batches, cut_off, events, gating, unmaking
@@ -21,7 +22,7 @@ GATE = Gate(window_s=10.0, interval_s=2.0, failure_limit=1)
 """What is watched after a rollback: that the old stack stands again."""
 
 
-@dataclass(frozen=True)
+@frozen
 class HostUndo:
     """What a rollback does on one host: snapshots, the newest first, and the services to bring up, in order.
 

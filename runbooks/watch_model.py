@@ -12,6 +12,7 @@ from typing import Any, Literal
 from checks import health as healths
 from checks.model import Probe, Sample
 from inventory.secrets import Mask
+from inventory.values import frozen
 
 Status = Literal["healthy", "unhealthy", "unknown", "connecting", "no answer"]
 ROUNDS = 60
@@ -19,7 +20,7 @@ ROUNDS = 60
 TURNS = 200
 
 
-@dataclass(frozen=True)
+@frozen
 class Mark:
     """One round of one service. `latency_s` is its slowest probe's; None: nothing was timed."""
 
@@ -27,7 +28,7 @@ class Mark:
     latency_s: float | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Turn:
     """A status that changed. `service` is empty where it is the host's own."""
 

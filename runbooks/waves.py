@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
 from inventory.engine import Compose
 from inventory.link import Reply
+from inventory.values import frozen
 
 SLACK_S = 60.0
 """Seconds that a command may take besides the wait for health: stopping (10 s by default) and creating."""
@@ -53,7 +53,7 @@ class Executor(Protocol):
     def execute(self, argv: Sequence[str], timeout_s: float, about: str = "") -> Reply: ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Wave:
     """One service to bring up: how long it may take to get healthy, and the scale that it keeps (None: one).
 
@@ -69,7 +69,7 @@ class Wave:
     renew: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Brought:
     """How bringing up one service ended. `output` is Compose's own words when it failed."""
 

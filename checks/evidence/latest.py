@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from checks.soak import Series
+from inventory.values import frozen
 
 if TYPE_CHECKING:
     from checks.evidence.store import Store
 
 
-@dataclass(frozen=True)
+@frozen
 class Latest:
     """`ok` is the newest sample's; `value` the newest that was measured, which may be older. None: there is none."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from checks.soak import Incident, Series, Soak, Tally
+from inventory.values import frozen
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,7 +20,7 @@ ALL = 0
 """The span of the roll-up that holds all others of its series together."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Point:
     """What a series came to in a span of time. `at` is seconds since the soak began; the span goes from there on."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from inventory.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class RunRecord:
     """One run. `ended` None: it was cut off, or goes on. `override`: why it went on without the soak that it needed."""
 
@@ -28,7 +29,7 @@ class RunRecord:
     override: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class GateRecord:
     """One gate of a run. `side` is `change` or `undo`; counts are of samples, over all hosts and rounds."""
 
@@ -44,7 +45,7 @@ class GateRecord:
     seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class StepRecord:
     """Steps that a run applied on a host (`done`), undid (`undone`), or could not undo (`stands`)."""
 
@@ -57,7 +58,7 @@ class StepRecord:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class UpRecord:
     """A service that a run brought up: seconds from the order to its first healthy answer, or until it was given up."""
 

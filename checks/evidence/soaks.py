@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from checks.evidence.store import LONGEST, Store, now
 from checks.model import Outcome, Probe, Sample
 from checks.soak import Series, Soak, State, Tick, due
+from inventory.values import frozen
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,7 +24,7 @@ DETAIL = 200
 MICRO = 1_000_000
 
 
-@dataclass(frozen=True)
+@frozen
 class Claim:
     """One tick that the holder makes, and nobody else. `token` says whose it is."""
 

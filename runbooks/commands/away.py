@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from inventory import fleet
 from inventory.errors import InputError
+from inventory.values import frozen
 from rollback import vault
 from runbooks import events
 from runbooks import plan as plans
@@ -27,7 +28,7 @@ from runbooks.staging import tell_failed
 G = TypeVar("G")
 
 
-@dataclass(frozen=True)
+@frozen
 class Away:
     """An executor and the session whose hosts its workers go to. Nothing is connected here."""
 

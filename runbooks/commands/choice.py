@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from inventory.errors import InputError
+from inventory.values import frozen
 from runbooks import book
 from runbooks.book import Phase
 
 
-@dataclass(frozen=True)
+@frozen
 class Choice:
     """What an operator chose. `environment` is empty where local files are meant."""
 

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event as Flag
 
 from inventory.errors import Busy, Locked, RunbookError
@@ -20,6 +20,7 @@ from inventory.link import Link
 from inventory.model import Host, Inventory
 from inventory.pool import Pool
 from inventory.secrets import Mask
+from inventory.values import frozen
 from rollback import records
 from rollback.commit import HostWriter
 from rollback.model import Snapshot
@@ -42,7 +43,7 @@ PATIENCE_S = 900.0
 STILL_THERE = "grep -lsF -f - /proc/[0-9]*/cmdline || true"
 
 
-@dataclass(frozen=True)
+@frozen
 class Errand:
     """What every errand to a host needs. `silent_s` is SILENT_S but for tests."""
 
@@ -53,7 +54,7 @@ class Errand:
     silent_s: float = SILENT_S
 
 
-@dataclass(frozen=True)
+@frozen
 class Look:
     """To read a host and plan a phase on it. `mends`: what an interrupted run left there is mended first."""
 
@@ -64,7 +65,7 @@ class Look:
     mends: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Looked:
     """What came of it: the host's plan, the lines that show drift, and what the mask must know to show them."""
 
@@ -74,7 +75,7 @@ class Looked:
     secrets: tuple[frozenset[str], frozenset[str]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Carry:
     """To carry a plan out on its one host, gated and undone there where its gate fails. `number` is the batch's."""
 
@@ -84,7 +85,7 @@ class Carry:
     number: int
 
 
-@dataclass(frozen=True)
+@frozen
 class TakeBack:
     """To undo what a run wrote on a host, back to before a stage, as another host of its batch failed."""
 
@@ -94,7 +95,7 @@ class TakeBack:
     code: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Carried:
     """How a host was left. `snapshots` of the run stand there, by the number of their stage.
 

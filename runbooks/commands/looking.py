@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from checks.evidence import Store
 from checks.model import Probe
 from checks.probes import round_
 from inventory import fleet
+from inventory.values import frozen
 from runbooks import cut_off, screen_history, session, undo
 from runbooks.commands.codes import exit_code
 from runbooks.compose.model import Stack
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 UNWELL = 3
 
 
-@dataclass(frozen=True)
+@frozen
 class HostStatus:
     """How a host stands: transactions that are applied, files that were changed since, who holds the lock, the last command."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from checks.evidence import Store
 from inventory import receivers
 from inventory.errors import InputError, Refused, RunbookError
+from inventory.values import frozen
 from runbooks import batches, events, heeding, interrupt, plan_json, propose, run_model, runner, screen, session
 from runbooks import plan as plans
 from runbooks.book import Phase
@@ -29,7 +30,7 @@ from runbooks.screen_run import Collector, Recorder, some
 from runbooks.session import Session
 
 
-@dataclass(frozen=True)
+@frozen
 class How:
     """How to carry out what was chosen. `check`: show it only. `accept_risk`: the highest risk to run without a word."""
 
@@ -119,7 +120,7 @@ def migrate(out: Output, choice: Choice, how: How) -> int:
         return ended(out, collector, code)
 
 
-@dataclass(frozen=True)
+@frozen
 class Here:
     """The session's hosts planned by threads of this process."""
 

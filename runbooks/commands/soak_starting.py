@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from checks import soak as soaks
@@ -11,6 +10,7 @@ from checks.soak import Soak
 from inventory import fleet
 from inventory.errors import Refused
 from inventory.soaks import Wanted
+from inventory.values import frozen
 from runbooks import book, promotion, screen_soak, session, soak_probes, soaking
 from runbooks.commands.codes import exit_code
 from runbooks.output import Output
@@ -47,7 +47,7 @@ def start(out: Output, environment: str, *, folder: Path | None = None, limit: s
         store.close()
 
 
-@dataclass(frozen=True)
+@frozen
 class Begun:
     """A soak that was begun, its hosts, and what is not asked of them."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
+
+from inventory.values import frozen
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
@@ -17,7 +19,7 @@ class Place(NamedTuple):
     line: int
 
 
-@dataclass(frozen=True)
+@frozen
 class ProjectSpec:
     """What makes a project besides the bytes of its files. Paths are absolute, or relative to `directory`.
 
@@ -32,7 +34,7 @@ class ProjectSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Span:
     """A piece of a resolved text and the bytes that it came from.
 
@@ -51,7 +53,7 @@ class Span:
     reference: tuple[str, int, int] | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Variable:
     """One environment variable of a service.
 
@@ -71,7 +73,7 @@ class Variable:
         return self.trace()
 
 
-@dataclass(frozen=True)
+@frozen
 class Edge:
     """`depends_on`: one service's need of another."""
 
@@ -83,7 +85,7 @@ class Edge:
     place: Place
 
 
-@dataclass(frozen=True)
+@frozen
 class HealthCheck:
     """A service's own `healthcheck`. Times in seconds; None: not set, so the engine's default holds."""
 
@@ -97,7 +99,7 @@ class HealthCheck:
     place: Place
 
 
-@dataclass(frozen=True)
+@frozen
 class Service:
     """One service after merging, `extends` and interpolation.
 
@@ -122,7 +124,7 @@ class Service:
     active: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Stack:
     """A Compose project: its spec, the bytes of every file that it was read from, and its services in file order.
 

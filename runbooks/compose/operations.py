@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
+from inventory.values import frozen
 from runbooks.compose.model import Condition, Place, Stack
 
 
@@ -22,7 +23,7 @@ class Edit(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class SetCondition:
     """Gives an edge a condition; a list becomes a map with every other edge as it was."""
 
@@ -33,7 +34,7 @@ class SetCondition:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class AddDependency:
     """Adds an edge in the form that is there (a list becomes a map when the condition needs one)."""
 
@@ -43,14 +44,14 @@ class AddDependency:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class RemoveDependency:
     service: str
     dependency: str
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class SetHealthCheck:
     """Sets the given keys of a `healthcheck` (`test`, `interval`, `timeout`, `retries`, `start_period`,
     `start_interval`), adding the mapping when there is none. `$` in `test` is written as Compose needs it (`$$`)."""
@@ -60,7 +61,7 @@ class SetHealthCheck:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class SetVariable:
     """Sets or adds one variable of a service's environment, in the form that is there. `$` is written as `$$`.
 
@@ -74,7 +75,7 @@ class SetVariable:
     refers: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class ReplaceText:
     """Puts `text` in place of characters `start:end` of a variable's resolved value, where those characters live.
 
@@ -92,7 +93,7 @@ class ReplaceText:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class ReferText:
     """Puts `${name}` in place of characters `start:end` of a variable's value, which must stand in a Compose file.
 
@@ -109,7 +110,7 @@ class ReferText:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class SetSetting:
     """Sets one value below a service: `("deploy", "resources", "limits", "memory")`. Mappings on the way are made.
 
@@ -123,7 +124,7 @@ class SetSetting:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class RemoveSetting:
     """Takes a key out of a service, with all below it: `container_name`. One that another place brings is refused."""
 
@@ -132,7 +133,7 @@ class RemoveSetting:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class AddService:
     """Adds a whole service after the others. `definition` is plain data, texts as a Compose file has them."""
 
@@ -141,7 +142,7 @@ class AddService:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class AddResource:
     """Adds an entry to a section beside the services (`volumes`, `networks`, `configs`), which is made where it is missing."""
 
@@ -171,7 +172,7 @@ Operation = (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class CannotEdit:
     """An operation that was not carried out: one line with what is in the way, and what to do."""
 
@@ -181,7 +182,7 @@ class CannotEdit:
     mend: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Applied:
     """What `splice.apply` made: the stack read again from the new bytes, the edits, and what it could not do."""
 

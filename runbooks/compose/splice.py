@@ -8,10 +8,10 @@ refused, each with its reason; the others are carried out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from inventory.errors import InputError
+from inventory.values import frozen
 from runbooks.compose import project
 from runbooks.compose.additions import AdditionPlanner
 from runbooks.compose.assemble import at
@@ -44,7 +44,7 @@ from runbooks.compose.splices import edited, joined, overlap
 Operations = Mapping[int, Operation]
 
 
-@dataclass(frozen=True)
+@frozen
 class _Attempt:
     """What came of some operations: the stack and the edits, or why not."""
 

@@ -12,8 +12,9 @@ The model, with its sources:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from inventory.values import frozen
 from runbooks.compose import graph
 from runbooks.compose.model import HealthCheck, Service, Stack
 
@@ -25,7 +26,7 @@ LAUNCH_S = 0.8
 """Creating and starting a container: a start over five levels took 125 s where the health intervals alone make 121."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Start:
     """One service's cold start, in seconds since `up`. `healthy_s` is None for a service without a health check.
 
@@ -39,7 +40,7 @@ class Start:
     waits_for: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Startup:
     """A predicted cold start. `seconds`: until every service is ready; `ups`: how many `up` commands that takes.
 
