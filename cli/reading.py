@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from invoke.exceptions import Exit, ParseError
+from invoke.parser import Parser
+from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 UNKNOWN = "No idea what "
@@ -24,6 +26,22 @@ class CommandLine(Program):
         if len(named) > 1:
             # Every task ends the program with an exit code of its own: a second one would never begin.
             raise Exit(f"error: {' and '.join(named)} are {len(named)} tasks (give one at a time)", code=1)
+
+    def _make_parser(self) -> Parser:
+        """Reads by the tasks that a word of the line may name: Invoke would copy the options of all of them, twice."""
+        if self.args.complete.value:
+            return super()._make_parser()
+        words = " ".join(self.argv)
+        named = {
+            task: others
+            for task, others in self.collection.task_names.items()
+            if any(name in words for name in (task, *others))
+        }
+        contexts = [
+            ParserContext(name=task, aliases=others, args=self.collection[task].get_arguments())
+            for task, others in named.items()
+        ]
+        return Parser(initial=self.initial_context, contexts=contexts)
 
     def parse_cleanup(self) -> None:
         with self.one_line():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from inventory.secrets import Mask
+from runbooks.lines import Line, PlainConsole, line, on_terminal
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StepPlan
 from runbooks.visible import guarded
 
@@ -18,40 +20,37 @@ RISKS = {"low": "green", "medium": "yellow", "high": "red"}
 WORDS = {"database_url": "database", "health_check": "health check", "start_interval": "first check"}
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> Console | PlainConsole:
     """A console for this terminal; plain text where there is none, and without colour under NO_COLOR."""
+    if not on_terminal(sys.stderr if stderr else sys.stdout):
+        # A line is never cut or folded there: it goes to a log or a pipe.
+        return PlainConsole(stderr=stderr)
     from rich.console import Console
 
-    # Without a terminal a line is never cut or folded: it goes to a log or a pipe.
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=160)
-    return guarded(made)
+    return guarded(Console(stderr=stderr, highlight=False, soft_wrap=False))
 
 
 def plan_view(plan: Plan, mask: Mask, *, diff: bool = True) -> Iterator[RenderableType]:
     """The plan of each host (hosts with the same plan once), and a last line with the counts."""
-    from rich.text import Text
-
     for hosts, found in alike(plan):
         names, folder = where(hosts)
-        yield Text.assemble((names, "bold"), f"  {folder}")
+        yield Line.of((names, "bold"), f"  {folder}")
         for blocker in found.blocked:
-            yield Text(f"  x migrate would refuse: {mask.hide(blocker)}", "red")
+            yield line(f"  x migrate would refuse: {mask.hide(blocker)}", "red")
         for warning in found.warnings:
-            yield Text(f"  ! {mask.hide(warning)}", "yellow")
+            yield line(f"  ! {mask.hide(warning)}", "yellow")
         for stage in found.stages:
             yield from stage_view(stage, mask)
         if found.restarts:
-            yield Text("  restarts, one at a time, in this order", "bold")
+            yield line("  restarts, one at a time, in this order", "bold")
             yield restart_table(found.restarts)
         for hook in found.hooks if found.changed else ():
-            yield Text(f"  hook {mask.hide(hook.told())}", "dim")
+            yield line(f"  hook {mask.hide(hook.told())}", "dim")
         yield from startup_view(found)
         if diff:
             for file in found.files:
                 yield from diff_view(file, found.project_dir, mask)
-        yield Text("")
+        yield Line.of("")
     yield summary(plan)
 
 
@@ -99,9 +98,7 @@ def where(hosts: Sequence[HostPlan]) -> tuple[str, str]:
 
 def stage_view(stage: Stage, mask: Mask) -> Iterator[RenderableType]:
     """One stage: its steps with what they change, keep and refuse."""
-    from rich.text import Text
-
-    title = Text.assemble(
+    title = Line.of(
         "  ",
         (f"{stage.number}. {', '.join(step.step for step in stage.steps)}", "bold"),
         "  risk ",
@@ -112,20 +109,20 @@ def stage_view(stage: Stage, mask: Mask) -> Iterator[RenderableType]:
         if step.altered:
             yield altered_table(step, mask)
         for note in step.notes:
-            yield Text(f"      {mask.hide(note)}", "dim")
+            yield line(f"      {mask.hide(note)}", "dim")
         plain = [kept for kept in step.kept if not kept.attention]
         for kept in plain:
-            yield Text(f"    = {kept.service or step.step}: {kept.what} stays: {mask.hide(kept.reason)}", "dim")
+            yield line(f"    = {kept.service or step.step}: {kept.what} stays: {mask.hide(kept.reason)}", "dim")
         for kept in step.kept:
             if kept.attention:
-                yield Text(f"    ! {kept.service or step.step}: {kept.what}: {mask.hide(kept.reason)}", "yellow")
+                yield line(f"    ! {kept.service or step.step}: {kept.what}: {mask.hide(kept.reason)}", "yellow")
         for refusal in step.refused:
-            yield Text(
+            yield line(
                 f"    x {refusal.service or step.step}: {refusal.what} ({refusal.path}:{refusal.line}): {mask.hide(refusal.reason)}; {mask.hide(refusal.mend)}",
                 "red",
             )
     if not any(step.altered for step in stage.steps):
-        yield Text("    nothing to do", "dim")
+        yield line("    nothing to do", "dim")
 
 
 def altered_table(step: StepPlan, mask: Mask) -> Table:
@@ -175,36 +172,30 @@ def restart_table(restarts: Sequence[Restart]) -> Table:
 
 def startup_view(host: HostPlan) -> Iterator[RenderableType]:
     """The cold start as predicted before and after."""
-    from rich.text import Text
-
     startup = host.startup
     if not startup.groups:
         return
     ups = f"{startup.ups_before} x up" if startup.ups_before > 1 else "one up"
     after = f"{startup.ups_after} x up" if startup.ups_after > 1 else "one up"
-    yield Text(f"  cold start, predicted: {startup.before_s:.0f} s ({ups}) -> {startup.after_s:.0f} s ({after})")
+    yield Line.of(f"  cold start, predicted: {startup.before_s:.0f} s ({ups}) -> {startup.after_s:.0f} s ({after})")
     if startup.critical_path:
-        yield Text(f"  critical path: {' -> '.join(startup.critical_path)}", "dim")
+        yield line(f"  critical path: {' -> '.join(startup.critical_path)}", "dim")
 
 
 def diff_view(file: PlannedFile, project_dir: str, mask: Mask) -> Iterator[RenderableType]:
     """A file's change as a unified diff, line by line through the Mask."""
-    from rich.text import Text
-
     from runbooks.compose.patch import patch
 
     name = file.path.removeprefix(project_dir.rstrip("/") + "/")
-    for line in patch(file.data_before or b"", file.data or b"", name).splitlines():
+    for each in patch(file.data_before or b"", file.data or b"", name).splitlines():
         style = (
-            "bold" if line.startswith(("---", "+++")) else {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+            "bold" if each.startswith(("---", "+++")) else {"+": "green", "-": "red", "@": "cyan"}.get(each[:1], "dim")
         )
-        yield Text("  " + mask.hide(line), style)
+        yield line("  " + mask.hide(each), style)
 
 
 def summary(plan: Plan) -> RenderableType:
     """The last line: how much there is to do where, and the plan's fingerprint."""
-    from rich.text import Text
-
     changed = [host for host in plan.hosts if host.changed]
     refused = sum(len(step.refused) for host in plan.hosts for stage in host.stages for step in stage.steps)
     heed = sum(
@@ -212,13 +203,13 @@ def summary(plan: Plan) -> RenderableType:
     )
     tail = "".join(f", {count} {word}" for count, word in ((refused, "refused"), (heed, "to look at")) if count)
     if not plan.hosts:
-        return Text("Plan: none, as no host could be read.", "yellow")
+        return line("Plan: none, as no host could be read.", "yellow")
     if not changed:
-        return Text(f"Plan: nothing to do on {len(plan.hosts)} host(s){tail}.", "green")
+        return line(f"Plan: nothing to do on {len(plan.hosts)} host(s){tail}.", "green")
     changes = sum(len(step.altered) for host in changed for stage in host.stages for step in stage.steps)
     files = sum(len(host.files) for host in changed)
     restarts = sum(len(host.restarts) for host in changed)
-    return Text.assemble(
+    return Line.of(
         (
             f"Plan: {changes} change(s) in {files} file(s), {restarts} restart(s), on {len(changed)} of {len(plan.hosts)} host(s){tail}.",
             "bold",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inventory.model import Host
 from runbooks import events
+from runbooks.lines import PlainConsole
 from runbooks.progress import Progress, grouped
 from runbooks.screen_progress import view
 from runbooks.screen_run import JsonLines, RunScreen
@@ -43,7 +44,7 @@ class Shown:
         if reading:
             self._progress.reading(reading, title, time.monotonic())
             self._screen.reading(len(reading))
-        if not console.is_terminal or console.is_dumb_terminal or console.record:
+        if isinstance(console, PlainConsole) or not console.is_terminal or console.is_dumb_terminal or console.record:
             yield
             return
         from rich.live import Live

@@ -12,6 +12,7 @@ from checks.evidence import GateRecord, RunRecord, StepRecord, Store, UpRecord
 from inventory.errors import RunbookError
 from inventory.secrets import Mask
 from runbooks import events
+from runbooks.lines import PlainConsole
 from runbooks.screen_fleet import FEW, Folded
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def some(hosts: Sequence[str]) -> str:
 class RunScreen:
     """A sink that prints. Each event is a line, so that a log reads as the screen did; in a large fleet, what goes well counts."""
 
-    def __init__(self, console: Console, mask: Mask) -> None:
+    def __init__(self, console: Console | PlainConsole, mask: Mask) -> None:
         self._console, self._mask, self._lock = console, mask, threading.Lock()
         self._folded = Folded()
         self.counts = True

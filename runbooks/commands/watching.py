@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from checks.model import Probe
 from checks.probes import round_
@@ -21,9 +22,13 @@ from inventory.link import Link
 from inventory.model import Host
 from inventory.secrets import Mask
 from runbooks import book, screen_watch
+from runbooks.lines import PlainConsole
 from runbooks.output import Output
 from runbooks.survey import survey
 from runbooks.watch_model import Board
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EVERY_S = 5.0
 LOOK_AGAIN_S = 60.0
@@ -50,8 +55,10 @@ def watch(
     for thread in threads:
         thread.start()
     try:
-        live = out.console.is_terminal and not out.as_json
-        (_on_screen if live else _as_lines)(out, board, stop, bugs)
+        if out.as_json or isinstance(out.console, PlainConsole):
+            _as_lines(out, board, stop, bugs)
+        else:
+            _on_screen(out.console, board, stop, bugs)
     except KeyboardInterrupt:
         pass  # the usual way to leave
     finally:
@@ -116,14 +123,14 @@ def _close(link: Link | None) -> None:
             return
 
 
-def _on_screen(out: Output, board: Board, stop: threading.Event, bugs: list[Exception]) -> None:
+def _on_screen(console: Console, board: Board, stop: threading.Event, bugs: list[Exception]) -> None:
     """The live screen, redrawn twice a second and at each key."""
     from rich.live import Live
 
     only_bad = False
-    with _keys() as key, Live(console=out.console, screen=True, auto_refresh=False) as live:
+    with _keys() as key, Live(console=console, screen=True, auto_refresh=False) as live:
         while not stop.is_set() and not bugs:
-            size = out.console.size
+            size = console.size
             drawn = screen_watch.view(board, _now(), size.width, size.height, EVERY_S, only_bad=only_bad)
             live.update(drawn, refresh=True)
             pressed = key(REDRAW_S)
