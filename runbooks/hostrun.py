@@ -121,8 +121,8 @@ class HostRun:
             self.writer.note("images", ids)
 
     def bring_up(self, restarts: Sequence[Restart], *, undoing: bool = False) -> bool:
-        """Brings services up one at a time, in the plan's order. An undo is carried to its end, and need not wait for
-        the verdict of checks that are no longer there."""
+        """Brings services up one at a time, in the plan's order. An undo is carried to its end, whatever is unwell
+        meanwhile, and need not wait for the verdict of checks that are no longer there."""
         count = iter(range(1, len(restarts) + 1))
         expected = {restart.service: restart.downtime_s for restart in restarts}
 
@@ -139,6 +139,7 @@ class HostRun:
                 restart.scale if restart.scale != 1 else None,
                 restart.check if undoing else (),
                 restart.renew,
+                () if undoing else restart.needs,
             )
             for restart in restarts
         ]

@@ -35,7 +35,8 @@ class Restart:
     says. `wait_s`: how long to wait for health before giving up. `scale`: how many containers it keeps.
     `loses`: paths in the container's writable layer that a recreation would lose. `check`: the words of its health
     check after the stage, by which an undo sees that it answers although its check is gone then. `renew`: nothing in the
-    Compose files says so, so Compose is told to make it anew.
+    Compose files says so, so Compose is told to make it anew. `needs`: services that it waits for until they are healthy, so
+    that it is not touched where one of them is not.
     """
 
     service: str
@@ -49,6 +50,7 @@ class Restart:
     loses: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     renew: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @frozen

@@ -70,8 +70,18 @@ def predict(
         if reason:
             lost = lasting((layers or {}).get(name, ()))
             made = _restart(after.services[name], reason, facts, measured_s or {}, lost, created=new)
-            found.append(replace(made, renew=renew))
+            found.append(replace(made, renew=renew, needs=_needs(before, after, facts, name)))
     return tuple(found)
+
+
+def _needs(before: Stack, after: Stack, facts: Facts, name: str) -> tuple[str, ...]:
+    """What a service waits for until it is healthy: what runs now, or is new. What was stopped stays so, and is not needed."""
+    return tuple(
+        edge.dependency
+        for edge in after.services[name].edges.values()
+        if edge.condition == "service_healthy" and edge.required
+        if not facts.live or edge.dependency not in before.services or _running(facts, edge.dependency)
+    )
 
 
 def _running(facts: Facts, service: str) -> list[Container]:

@@ -1,7 +1,8 @@
 """Brings services up one at a time, in dependency order, so that each is away only for its own stop and start.
 
 A plain `up -d` stops every changed container before it starts any, and leaves the rest created when one does not get
-healthy (docs/measurements.md has both, measured). Here the first that fails ends the waves.
+healthy (docs/measurements.md has both, measured). Here the first that fails ends the waves, and one whose needs are not well
+is not touched.
 """
 
 from __future__ import annotations
@@ -27,15 +28,33 @@ BESIDE = (
 containers that it has. Without them Compose takes those away that an operator added by `--scale`. What the service does not
 depend on cannot be named: Compose refuses that, so it is asked first (only where a service has not just one). It needs
 `project`, `service` and, as "$@", the words of `docker compose up`."""
+NEEDS_S = 60.0
+"""Seconds for which what a service needs may still get well, at most; meanwhile the service runs as it was."""
+NEEDS = (
+    'tries=$(($(date +%s) + patience)); while [ -n "$needs" ]; do '
+    'seen=$(docker ps --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False '
+    "--format '{{.Label \"com.docker.compose.service\"}} {{.Status}}') || exit; "
+    'unwell=$(for need in $needs; do printf "%s\\n" "$seen" | { how="$need: not running; "; while read -r name status; do '
+    '[ "$name" = "$need" ] || continue; how=; case $status in (Up*unhealthy*|Up*starting*|Up*Paused*) ;; (Up*) continue ;; esac; '
+    'how="$need: $status; "; break; done; printf %s "$how"; }; done); '
+    '[ -n "$unwell" ] || break; [ "$(date +%s)" -lt "$tries" ] || { '
+    'echo "$service was not touched: after $patience s what it needs is not well: ${unwell%; }"; exit 1; }; '
+    "sleep 0.5; done; "
+)
+"""A part of a program: waits until `$needs` run and no check of theirs says otherwise, `$patience` seconds at most. Compose
+itself would ask only where it starts what a service depends on too, which a wave does not."""
 # $1 project, $2 service, $3 seconds, $4 a check's words, each ended by NUL, in base64, or nothing: then the engine's own
 # verdict is waited for, $5 SERVICE=COUNT or nothing, $6 something where the container is made anew whatever Compose thinks
-# of it, then the words of `docker compose`. One line: each word of a journalled command is one.
+# of it, $7 services that must be well first, $8 seconds for that, then the words of `docker compose`. One line: each word of
+# a journalled command is one.
 #
 # Two commands, since neither alone will do (docs/decisions/0003): the first creates the container among its dependencies,
 # so that its configuration has the hash that a plain `up` would give it, and starts nothing; the second, which no longer
 # looks at that hash, starts this service alone.
 UP = (
-    'project=$1 service=$2 limit=$3 check=$4 scale=$5 renew=$6; shift 6; set -- "$@" up --no-build --pull never; '
+    "project=$1 service=$2 limit=$3 check=$4 scale=$5 renew=$6 needs=$7 patience=$8; shift 8; "
+    + NEEDS
+    + 'set -- "$@" up --no-build --pull never; '
     + BESIDE
     + 'wait="--wait --wait-timeout $limit"; [ -z "$check" ] || wait=; '
     '"$@" ${scale:+--scale "$scale"} $beside ${renew:+--force-recreate} --no-start -- "$service" && '
@@ -59,7 +78,7 @@ class Wave:
 
     `answers`: a check's words; then the service counts as up when this succeeds in all its containers, and the engine's
     own verdict, which may take a whole interval or may not exist, is not waited for. `renew`: its container is made anew
-    although the Compose files say nothing new of it.
+    although the Compose files say nothing new of it. `needs`: services that must be well before anything is done to it.
     """
 
     service: str
@@ -67,6 +86,12 @@ class Wave:
     scale: int | None = None
     answers: tuple[str, ...] = ()
     renew: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def patience_s(self) -> float:
+        """How long is waited for what it needs."""
+        return min(self.wait_s, NEEDS_S) if self.needs else 0.0
 
 
 @frozen
@@ -91,7 +116,9 @@ def bring_up(
     for wave in waves:
         if stopped():
             return True
-        reply = writer.execute(command(compose, wave), timeout_s=wave.wait_s + SLACK_S, about=f"up {wave.service}")
+        reply = writer.execute(
+            command(compose, wave), timeout_s=wave.patience_s + wave.wait_s + SLACK_S, about=f"up {wave.service}"
+        )
         words = (reply.err or reply.out).decode("utf-8", "replace").strip()
         report(Brought(wave.service, reply.exit == 0, reply.seconds, "" if reply.exit == 0 else words))
         if reply.exit != 0:
@@ -114,5 +141,7 @@ def command(compose: Compose, wave: Wave) -> tuple[str, ...]:
         check,
         scale,
         "renew" if wave.renew else "",
+        " ".join(wave.needs),
+        str(ceil(wave.patience_s)),
         *compose.argv(),
     )

@@ -1,7 +1,8 @@
 """A `docker` for tests that need none: a program on PATH that writes down what it was asked, and answers by files.
 
 What a service is like is written in its project's Compose file, so that a transaction changes it and an undo brings it
-back: `# SERVICE is unhealthy`, `# SERVICE does not start`.
+back: `# SERVICE is unhealthy`, `# SERVICE does not start`. `status-SERVICE` holds what `docker ps` says of it, a line for each time it
+is asked; afterwards it is healthy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ here=${0%/*}/..
 printf '%s\n' "$*" >>"$here/asked"
 if [ -e "$here/away" ]; then echo "Cannot connect to the Docker daemon at unix:///x. Is it running?" >&2; exit 1; fi
 said() { grep -qs "# $1\$" "$(cat "$here/projects/$project")/docker-compose.yml"; }
+status() {
+    if said "$service is unhealthy"; then echo "Up 2 minutes (unhealthy)"; return; fi
+    head -n 1 "$here/status-$service" 2>/dev/null || { echo "Up 2 minutes (healthy)"; return; }
+    sed -i 1d "$here/status-$service"
+    [ -s "$here/status-$service" ] || rm "$here/status-$service"
+}
 up() {
     for service in "$@"; do :; done
     for each in $(cat "$here/apart" 2>/dev/null); do
@@ -40,6 +47,7 @@ case $1 in
         case $words in *compose.service=*) services=${words#*compose.service=}; services=${services%% *} ;; esac
         for service in $services; do
             case $service in gone*) continue ;; esac
+            case $words in *'{{.Status}}') echo "$service $(status)"; continue ;; esac
             case $words in *'--format {{.Label "com.docker.compose.service"}}') echo "$service" ;; *" --format "*) echo "$service $project/$service" ;; *) echo "$project/$service" ;; esac
         done
         ;;

@@ -115,6 +115,26 @@ def test_a_container_that_mounts_a_changed_file_alone_would_keep_the_old_one():
     assert not predicted(changed(("redis:7", "redis:8")))[0].renew
 
 
+NEEDY = (
+    "[db, cache]",
+    "{db: {condition: service_healthy}, cache: {condition: service_started}, front2: {condition: service_healthy, required: false}}",
+)
+NEW = ("  cache:\n", "  front2: {image: nginx}\n  cache:\n")
+
+
+def test_a_service_needs_what_it_waits_for_until_that_is_healthy_where_it_runs_or_is_new():
+    def needs(after, *services):
+        facts = live(*(running(each) for each in services)) if services else NO_FACTS
+        return {each.service: each.needs for each in predicted(after, facts)}
+
+    after = changed(NEEDY, NEW)
+    assert needs(after) == {"front2": (), "web": ("db",)}
+    assert needs(after, "web", "db") == {"front2": (), "web": ("db",)}
+    assert needs(after, "web", "cache")["web"] == ()  # an operator stopped the database
+    new = changed(("[db, cache]", "{front2: {condition: service_healthy}}"), NEW)
+    assert needs(new, "web")["web"] == ("front2",)
+
+
 @pytest.mark.parametrize(
     ("service", "mounts", "holds"),
     [

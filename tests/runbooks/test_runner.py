@@ -63,6 +63,22 @@ def test_what_a_gate_or_a_start_refuses_is_undone_and_every_byte_is_as_before(be
     assert undo.applied(bench.writer("web-1").snapshots()) == []
 
 
+def test_a_service_whose_need_falls_ill_after_its_own_wave_is_not_touched_and_all_is_undone(bench):
+    folder = bench.host()
+    before = content(folder)
+    made = bench.plan("\n# db is unhealthy")
+    (stage,) = made.hosts[0].stages
+    first, last = stage.restarts
+    stage = replace(stage, restarts=(first, replace(last, wait_s=0, needs=("db",))))
+    assert bench.migrate(replace(made, hosts=(replace(made.hosts[0], stages=(stage,)),))) == 3
+    assert bench.docker.ups == ["db", "db", "web"]  # the second and the third by the undo, which asks for no needs
+    (failed,) = (event for event in bench.of(events.ServiceUp) if not event.ok)
+    assert failed.service == "web"
+    assert failed.output == "web was not touched: after 0 s what it needs is not well: db: Up 2 minutes (unhealthy)"
+    assert "a service did not get healthy on web-1" in bench.end.message
+    assert content(folder) == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("gate", [{"min_samples": 3}, {"interval": "200ms"}])
 def test_no_gate_setting_of_the_inventory_keeps_a_failed_start_from_its_undo(bench, gate):

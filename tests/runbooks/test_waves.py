@@ -9,7 +9,7 @@ import pytest
 
 from inventory.engine import Compose
 from inventory.link import Reply
-from runbooks.waves import SLACK_S, UP, Wave, bring_up, command
+from runbooks.waves import NEEDS_S, SLACK_S, UP, Wave, bring_up, command
 from tests.runbooks.fakes import fake_docker
 
 SHELLS = [[name, *more] for name, *more in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(name)]
@@ -97,6 +97,60 @@ def test_the_first_that_fails_ends_the_waves_with_composes_own_words(docker, com
     assert [(brought.service, brought.ok) for brought in told] == [("db", True), ("pool", False)]
     assert told[1].output == "container shop-pool-1 is unhealthy"
     assert docker.ups == ["db", "pool"]
+
+
+def status(text):
+    return f"Up 3 minutes {text}".strip()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_what_a_service_needs_is_waited_for_before_anything_is_done_to_the_service(docker, compose, shell):
+    docker.tell("services", "db db pool web")
+    lines = [status("(healthy)"), status("(health: starting)"), status("(unhealthy)"), "Restarting (1) 2 seconds ago"]
+    docker.tell("status-db", "".join(f"{line}\n" for line in lines))
+    docker.tell("status-pool", status(""))  # no check: it is not asked for more than to run
+    well, told, host = carried_out(compose, [Wave("web", 60, needs=("db", "pool"))], shell)
+    assert (well, told[0].output) == (True, "")
+    ups = [number for number, line in enumerate(docker.asked) if " up " in line]
+    looks = [number for number, line in enumerate(docker.asked) if "{{.Status}}" in line]
+    assert len(looks) == 3  # one of two starts; one is unwell and one restarts; all are well
+    assert max(looks) < min(ups)
+    assert host.limits == [60 + SLACK_S + NEEDS_S]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+@pytest.mark.parametrize(
+    "said",
+    [status("(unhealthy)"), status("(health: starting)"), status("(Paused)"), "Restarting (1) 2 seconds ago", ""],
+)
+def test_a_service_whose_need_does_not_get_well_is_not_touched_and_one_line_says_why(docker, compose, shell, said):
+    docker.tell("services", "db pool web" if said else "pool web")
+    docker.tell("status-db", said)
+    well, told, _ = carried_out(compose, [Wave("web", 0, needs=("pool", "db")), Wave("pool", 5)], shell)
+    assert not well
+    why = "web was not touched: after 0 s what it needs is not well: db: " + (said or "not running")
+    assert [each.output for each in told] == [why]
+    assert not any(line.startswith("compose ") for line in docker.asked)
+
+
+def test_all_that_is_not_well_is_in_the_line(docker, compose):
+    docker.tell("services", "db web")
+    docker.tell("status-db", status("(unhealthy)"))
+    _, told, _ = carried_out(compose, [Wave("web", 0, needs=("db", "pool"))])
+    assert told[0].output.endswith(" is not well: db: Up 3 minutes (unhealthy); pool: not running")
+
+
+def test_a_service_that_nobody_needs_may_be_unwell(docker, compose):
+    docker.tell("status-pool", status("(unhealthy)"))
+    well, *_ = carried_out(compose, [Wave("web", 5, needs=("db",))])
+    assert well
+
+
+def test_needs_cannot_be_asked_of_an_engine_that_is_away(docker, compose):
+    docker.tell("away")
+    well, told, _ = carried_out(compose, [Wave("web", 5, needs=("db",))])
+    assert not well
+    assert "Cannot connect to the Docker daemon" in told[0].output
 
 
 def test_an_operator_who_stops_ends_the_waves_between_two_services(docker, compose):
