@@ -20,6 +20,10 @@ class CommandLine(Program):
     """A command line of one task. What Invoke cannot read ends with exit code 1, as all other bad input."""
 
     def parse_tasks(self) -> None:
+        task, *words = self.core.unparsed or [""]
+        if {"--help", "-h"} & set(words):
+            # Behind a task that needs a word Invoke would take it for that word.
+            self.core[0].args.help.value, self.core.unparsed = task, []
         with self.one_line():
             super().parse_tasks()
         named = [str(context.name) for context in self.tasks]
