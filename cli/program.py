@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ def main() -> None:
             CommandLine(name="Invoke", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__).run()
         finally:
             sys.stdout.flush()
+            # What is left goes with the process: at its end Python would search all of it for cycles, for nothing.
+            gc.freeze()
     except BrokenPipeError:
         # As `inv --list | head -1` ends; Python must not complain about it once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

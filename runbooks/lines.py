@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from runbooks.visible import guarded, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 LOG_WIDTH = 160
@@ -31,6 +33,7 @@ class Line(NamedTuple):
 
     @property
     def plain(self) -> str:
+        """The text alone."""
         return "".join(text for text, _ in self.parts)
 
     def __rich__(self) -> Text:
@@ -42,6 +45,43 @@ class Line(NamedTuple):
 def line(text: str, style: str = "") -> Line:
     """A line of one part."""
     return Line(((text, style),))
+
+
+class Columns(NamedTuple):
+    """Rows whose parts stand below each other. On a terminal rich folds the columns of these numbers where it is narrow."""
+
+    rows: tuple[tuple[Line, ...], ...]
+    folds: tuple[int, ...]
+
+    @property
+    def plain(self) -> str:
+        """The rows, none cut or folded."""
+        texts = [[cell.plain.split("\n") for cell in row] for row in self.rows]
+        widths = [max(width(text) for cell in column for text in cell) for column in zip(*texts, strict=True)]
+        return "\n".join(
+            "  ".join(text + " " * (wide - width(text)) for text, wide in zip(row, widths, strict=True)).rstrip()
+            for cells in texts
+            for row in zip_longest(*cells, fillvalue="")
+        )
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+        for number in range(len(self.rows[0])):
+            table.add_column(no_wrap=number not in self.folds, overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def width(text: str) -> int:
+    """The columns that a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
 class PlainConsole:
@@ -69,7 +109,7 @@ class PlainConsole:
 
     def print(self, *parts: Any, sep: str = " ", end: str = "\n", **how: Any) -> None:
         """Writes lines; what rich alone can show, and what it records, goes through it. Ends the program as rich does where nobody reads."""
-        texts = [part.plain if isinstance(part, Line) else part for part in parts]
+        texts = [part.plain if isinstance(part, Line | Columns) else part for part in parts]
         if self.record or not all(isinstance(text, str) for text in texts):
             self.rich.print(*parts, sep=sep, end=end, **how)
             return

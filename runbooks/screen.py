@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from inventory.secrets import Mask
-from runbooks.lines import Line, PlainConsole, line, on_terminal
+from runbooks.lines import Columns, Line, PlainConsole, line, on_terminal
 from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, StepPlan
 from runbooks.visible import guarded
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
 PROOFS = {"proven": "green", "unproven": "yellow", "not needed": "dim"}
 RISKS = {"low": "green", "medium": "yellow", "high": "red"}
@@ -125,49 +124,33 @@ def stage_view(stage: Stage, mask: Mask) -> Iterator[RenderableType]:
         yield line("    nothing to do", "dim")
 
 
-def altered_table(step: StepPlan, mask: Mask) -> Table:
+def altered_table(step: StepPlan, mask: Mask) -> Columns:
     """What a step changes: sign, service, what, before and after, proof."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    for ratio in (None, None, None, 1, None):
-        table.add_column(ratio=ratio, no_wrap=ratio is None, overflow="fold")
+    rows = []
     for change in step.altered:
         sign = "+" if change.before == "none" else "~"
         after = mask.hide(change.after)
         words = after if sign == "+" else f"{mask.hide(change.before)} -> {after}"
-        text = Text(words)
-        if change.reason and change.reason not in words:
-            text.append(f"  ({mask.hide(change.reason)})", "dim")
-        table.add_row(
-            f"    {sign}",
-            change.service,
-            Text(WORDS.get(change.what, change.what), "dim"),
-            text,
-            Text("" if change.proof == "not needed" else change.proof, PROOFS[change.proof]),
-        )
-    return table
+        reason = f"  ({mask.hide(change.reason)})" if change.reason and change.reason not in words else ""
+        proof = "" if change.proof == "not needed" else change.proof
+        rows.append((
+            line(f"    {sign}"), line(change.service), line(WORDS.get(change.what, change.what), "dim"),
+            Line.of(words, (reason, "dim")), line(proof, PROOFS[change.proof]),
+        ))  # fmt: skip
+    return Columns(tuple(rows), folds=(3,))
 
 
-def restart_table(restarts: Sequence[Restart]) -> Table:
+def restart_table(restarts: Sequence[Restart]) -> Columns:
     """The containers that are recreated: why, whether they hold data, how long they are away."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    for number, restart in enumerate(restarts, 1):
-        holds = Text("holds data", "yellow") if restart.holds_data else Text("")
-        loses = Text(f"loses {', '.join(restart.loses)}", "red") if restart.loses else Text("")
-        table.add_row(
-            f"    {number:2}",
-            restart.service,
-            f"about {restart.downtime_s:.0f} s",
-            holds,
-            Text(restart.reason, "dim"),
-            loses,
+    rows = tuple(
+        (
+            line(f"    {number:2}"), line(restart.service), line(f"about {restart.downtime_s:.0f} s"),
+            line("holds data" if restart.holds_data else "", "yellow"), line(restart.reason, "dim"),
+            line(f"loses {', '.join(restart.loses)}" if restart.loses else "", "red"),
         )
-    return table
+        for number, restart in enumerate(restarts, 1)
+    )  # fmt: skip
+    return Columns(rows, folds=tuple(range(6)))
 
 
 def startup_view(host: HostPlan) -> Iterator[RenderableType]:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from runbooks.lines import Line, PlainConsole, line, on_terminal
+from runbooks.lines import Columns, Line, PlainConsole, line, on_terminal
 from runbooks.visible import guarded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,29 @@ def test_a_table_among_lines_is_left_to_rich(monkeypatch):
     assert below.split() == ["+", "\\x1b]0;owned"]
 
 
+def test_columns_stand_as_rich_puts_them_where_they_fit(monkeypatch):
+    ours, richs = StringIO(), StringIO()
+    monkeypatch.setattr(sys, "stdout", ours)
+    columns = Columns(
+        (
+            (line("    +"), line("db"), Line.of("a -> b", ("  (why)", "dim")), line("")),
+            (line("    ~"), line("größer-数"), line("one\ntwo"), line("proven", "green")),
+        ),
+        folds=(2,),
+    )
+    PlainConsole().print(columns, sep="\n", markup=False, soft_wrap=True)
+    guarded(Console(file=richs, highlight=False, width=160)).print(columns, sep="\n", markup=False, soft_wrap=True)
+    assert ours.getvalue().splitlines() == [text.rstrip() for text in richs.getvalue().splitlines()]
+    assert ours.getvalue().splitlines()[0].split() == ["+", "db", "a", "->", "b", "(why)"]
+
+
+def test_columns_are_never_cut_or_folded_in_a_log(monkeypatch):
+    written = StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+    PlainConsole().print(Columns(((line("db"), line("x" * 500), line("end")),), folds=(1,)), markup=False)
+    assert written.getvalue() == f"db  {'x' * 500}  end\n"
+
+
 def test_a_picture_holds_what_was_printed_while_it_was_taken(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdout", StringIO())
     console = PlainConsole()
@@ -82,7 +105,10 @@ def test_a_terminal_is_what_rich_takes_for_one(monkeypatch, name, value):
 
 
 def test_a_command_without_a_terminal_loads_no_rich(tmp_path):
-    (tmp_path / "compose.yml").write_text("services:\n  web:\n    image: nginx:1.27\n")
+    (tmp_path / "compose.yml").write_text(
+        "services:\n  web:\n    image: nginx:1.27\n    depends_on: [db]\n"
+        "  db:\n    image: postgres:17\n    healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1]}\n"
+    )
     words = [
         "cli/program.py",
         "--search-root",
@@ -97,8 +123,8 @@ def test_a_command_without_a_terminal_loads_no_rich(tmp_path):
     done = subprocess.run([sys.executable, "-X", "importtime", *words], cwd=ROOT, env=environment, capture_output=True,
                           text=True, check=False, timeout=120)  # fmt: skip
     loaded = {text.rsplit("|", 1)[1].strip() for text in done.stderr.splitlines() if text.startswith("import time:")}
-    assert done.returncode == 0, done.stderr[-400:]
-    assert "nothing to do" in done.stdout
+    assert done.returncode == 2, done.stderr[-400:]
+    assert "service_healthy" in done.stdout
     assert "runbooks.lines" in loaded
     assert not {name for name in loaded if name.split(".")[0] == "rich"}
 
