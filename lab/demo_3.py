@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from typing import Any
 
 from inventory.errors import HostFailed
 from inventory.link import Link
-from lab import figures_3, hosts, progress
+from lab import figures_3, hosts, progress, wishes
 from lab.demo import ENVIRONMENT, FOLDER, IMAGES, MIGRATED, SETTLE_LIMIT_S, never_migrated, quiet, timed
 from lab.figures_3 import TARGET, Figures
 from lab.measure import cache, files, lease, naming, scaling
@@ -65,12 +63,8 @@ def demo(out: Output, *, scale: float = 1.0, picture: str = "") -> int:
 
 
 def wishing(inventory: str) -> str:
-    """An inventory's text with the demo's own wishes beside `project_dir`."""
-
-    def lines(match: re.Match[str]) -> str:
-        return "".join(f"{match[1]}{name}: {json.dumps(value)}\n" for name, value in WISHES.items()) + match[1]
-
-    return re.sub(r"(?m)^( +)(?=project_dir: )", lines, inventory)
+    """An inventory's text with the demo's own wishes."""
+    return wishes.saying(inventory, WISHES)
 
 
 def story(out: Output, folder: Path) -> int:

@@ -292,10 +292,7 @@ def ended(session: Session, plans: Sequence[HostUndo], errors: Mapping[str, Runb
         message = "; ".join(str(error) for error in errors.values())
     bad = [name for name, ending in endings.items() if ending == "stands"]
     if bad:
-        code, outcome, message = (
-            6,
-            "rollback failed",
-            f"the files are as before on {', '.join(bad)}, but the stack is not well",
-        )
+        code, outcome = 6, "rollback failed"
+        message = f"the files are as before on {', '.join(bad)}, but the stack is not well"
     emit(events.RunEnded(run=session.run, outcome=outcome, code=code, hosts=endings, seconds=seconds, message=message))  # type: ignore[arg-type]
     return code

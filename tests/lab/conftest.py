@@ -21,7 +21,7 @@ import pytest
 from inventory import connection, inventory
 from inventory.link import Link
 from inventory.secrets import Mask
-from lab import engine, hosts
+from lab import engine, hosts, wishes
 from lab.state import PROJECT_DIR, LabState
 from runbooks import book
 
@@ -133,17 +133,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def wishing(folder: Path, into: Path, wishes: Mapping[str, Any]) -> tuple[str, ...]:
+def wishing(folder: Path, into: Path, variables: Mapping[str, Any]) -> tuple[str, ...]:
     """The options for one host of staging whose inventory, written to `into`, says these variables instead of its own."""
-    text = (folder / "staging.yml").read_text()
-    for name in wishes:
-        text = re.sub(rf"(?m)^ +{name}: .*\n", "", text)
-
-    def before(project_dir: re.Match[str]) -> str:
-        lines = (f"{project_dir[1]}{name}: {json.dumps(value)}\n" for name, value in wishes.items())
-        return "".join(lines) + project_dir[0]
-
-    (into / "staging.yml").write_text(re.sub(r"(?m)^( +)project_dir: ", before, text))
+    (into / "staging.yml").write_text(wishes.saying((folder / "staging.yml").read_text(), variables))
     return ("--env", "staging", "--inventory", str(into), "--limit", "staging-2")
 
 

@@ -11,118 +11,22 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from checks.model import Probe
-from checks.probes import mesh as kind
-from checks.probes.kind import Answer, Judgement
 from runbooks.steps import envoy, mesh_services
 from runbooks.steps.envoy import Pass, Port, Sidecar, Target
 from tests.services import meshes, servers
-from tests.services.meshes import DOMAIN, Authority, Change
+from tests.services.mesh_pair import CALLERS, HTTP, SAYS, Mesh, got, probed
+from tests.services.meshes import DOMAIN
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(meshes.program() is None or not shutil.which("openssl"), reason="no Envoy or no OpenSSL here"),
 ]
-HTTP = Port(8000, "http")
-CALLERS = ("caller", "mesh-authority")
-SAYS = """
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        data = (self.headers.get("x-forwarded-client-cert") or "nobody").encode()
-        self.send_response(int(sys.argv[2] if len(sys.argv) > 2 else self.path.strip("/") or 200)); self.send_header("Content-Length", str(len(data))); self.end_headers()
-        self.wfile.write(data)
-    def log_message(self, *_): pass
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
-"""A service that says who calls, with the status that the path names, or always the same one."""
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    end = time.monotonic() + servers.LIMIT_S
-    while not (found := holds()):
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.05)
-    return found
-
-
-def got(port: int, path: str = "/", host: str = "app:8000") -> tuple[int, str]:
-    """A request of its own connection, as the caller sends it."""
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host, "X-Forwarded-Client-Cert": "URI=spiffe://shop/liar"})  # fmt: skip
-    try:
-        with urllib.request.urlopen(asked, timeout=60) as reply:
-            return reply.status, reply.read().decode().rpartition(";")[2]
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-class Mesh:
-    """A service and its caller, each with its sidecar. `inbound`: where mutual TLS is taken; `outbound`: where the caller asks."""
-
-    def __init__(
-        self,
-        folder: Path,
-        held: ExitStack,
-        port: Port = HTTP,
-        renew_s: int = 3600,
-        twin: int = 0,
-        inbound_of: Change = str,
-    ) -> None:
-        self.folder, self.held = folder, held
-        self.inbound, self.outbound, self.app = (meshes.port() for _ in range(3))
-        asks = {"app": f"127.0.0.1:{self.inbound} 127.0.0.1:{meshes.port()}"}
-        self.authority: Authority = held.enter_context(meshes.authority(folder, "app", "caller", "other", renew_s=renew_s, **asks))  # fmt: skip
-        own = Sidecar("app", DOMAIN, "10.0.0.2", (port,), CALLERS)
-        called = Target("app", ("app",), port, "app-mesh", envoy.FIRST)
-        here = {("app", 8000): ("127.0.0.1", self.app), ("0.0.0.0", envoy.FIRST): ("127.0.0.1", self.inbound)}
-        there = {("app-mesh", envoy.FIRST): ("127.0.0.1", self.inbound), ("10.0.1.2", 8000): ("127.0.0.1", self.outbound)}  # fmt: skip
-        certificates = self.authority.certificates
-        other = ("127.0.0.1", twin) if twin else None
-        self.metrics = held.enter_context(meshes.sidecar(own, folder, certificates, here, other, inbound_of))
-        caller = Sidecar("caller", DOMAIN, "10.0.1.2", calls=(called,))
-        self.caller_metrics = held.enter_context(meshes.sidecar(caller, folder, certificates, there))
-
-    def serve(self) -> subprocess.Popen[bytes]:
-        words: list[str | Path] = [sys.executable, "-c", SAYS, str(self.app)]
-        return self.held.enter_context(servers.running(words, self.app))
-
-    def serving(self) -> Mesh:
-        self.serve()
-        until(lambda: got(self.outbound)[0] == 200)
-        return self
-
-    def context(self, member: str = "") -> ssl.SSLContext:
-        """A client that trusts the authority, and shows a member's certificate."""
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        made.check_hostname = False
-        made.load_verify_locations(self.authority.certificates / "caller" / "current" / "authority.pem")
-        if member:
-            folder = (self.authority.certificates / member / "current").resolve()  # the two of one renewal
-            made.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-        return made
-
-    def answer(self, context: ssl.SSLContext | None) -> bytes:
-        """What the sidecar answers to a request that comes so (None: in plain text); nothing where it refuses."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.inbound), 60) as plain:
-                found = context.wrap_socket(plain) if context else plain
-                found.sendall(b"GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")
-                return found.recv(4096)
-        except OSError as error:
-            assert not isinstance(error, TimeoutError)
-            return b""
 
 
 @pytest.fixture
@@ -195,7 +99,7 @@ def test_certificates_are_renewed_without_a_failed_request(tmp_path: Path) -> No
                         seen.add(found.getpeercert(binary_form=True) or b"")
                 return len(seen) >= 4 and done[0] > 20
 
-            until(renewed)
+            servers.until(renewed)
         finally:
             ended.set()
             asking.join()
@@ -208,7 +112,7 @@ def test_who_cannot_be_reached_is_tried_again_and_who_answered_with_an_error_is_
     with ExitStack() as held:
         mesh = Mesh(tmp_path, held)
         process = mesh.serve()
-        until(lambda: got(mesh.outbound)[0] == 200)
+        servers.until(lambda: got(mesh.outbound)[0] == 200)
 
         def retries() -> float:
             return meshes.counted(mesh.metrics, "envoy_cluster_upstream_rq_retry", envoy_cluster_name="own_8000")
@@ -231,7 +135,7 @@ def test_a_replica_that_fails_five_times_in_a_row_is_left_out(tmp_path: Path) ->
         mesh = Mesh(tmp_path, held, twin=sick)
         mesh.serve()
         # Before that the two of them answer in turn.
-        until(lambda: all(got(mesh.outbound)[0] == 200 for _ in range(8)))
+        servers.until(lambda: all(got(mesh.outbound)[0] == 200 for _ in range(8)))
         name = "envoy_cluster_outlier_detection_ejections_enforced_total"
         assert meshes.counted(mesh.metrics, name, envoy_cluster_name="own_8000") >= 1
 
@@ -245,7 +149,7 @@ def test_more_than_the_rate_is_refused_with_429(tmp_path: Path) -> None:
             said[got(mesh.outbound)[0]] += 1
             return min(said.values()) > 1
 
-        until(asked)
+        servers.until(asked)
 
 
 def test_what_speaks_no_http_goes_through_as_it_is(tmp_path: Path) -> None:
@@ -254,7 +158,9 @@ def test_what_speaks_no_http_goes_through_as_it_is(tmp_path: Path) -> None:
         words: list[str | Path] = ["redis-server", "--port", str(mesh.app), "--bind", "127.0.0.1", "--save", ""]
         held.enter_context(servers.running(words, mesh.app, cwd="/tmp"))
         asked = ["redis-cli", "-p", str(mesh.outbound), "ping"]
-        until(lambda: subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == "PONG")
+        servers.until(
+            lambda: subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == "PONG"
+        )
         with socket.create_connection(("127.0.0.1", mesh.inbound), 60) as plain:
             plain.sendall(b"PING\r\n")
             assert b"PONG" not in plain.recv(64)
@@ -272,11 +178,6 @@ def test_the_authority_says_what_is_in_force_and_what_is_not(mesh: Mesh) -> None
     assert servers.get(mesh.authority.port, "/mesh?at=app").status == 400
 
 
-def probed(mesh: Mesh, more: str = "") -> Judgement:
-    """What the gate's probe makes of the authority's word."""
-    return kind.judge(Probe("mesh", "m", "mesh-authority", {}), Answer(0, servers.get(mesh.authority.port, f"/mesh{more}").text, 0.1))  # fmt: skip
-
-
 def test_sabotage_a_sidecar_that_takes_plain_text_and_one_that_trusts_nobody_are_seen(tmp_path: Path) -> None:
     with ExitStack() as held:
         mesh = Mesh(tmp_path, held, inbound_of=lambda text: text.replace("mesh-authority", "somebody")).serving()
@@ -287,7 +188,7 @@ def test_sabotage_a_sidecar_that_takes_plain_text_and_one_that_trusts_nobody_are
     with ExitStack() as held:
         mesh = Mesh(tmp_path / "2", held, inbound_of=in_plain_text)
         mesh.serve()
-        until(lambda: mesh.answer(None).startswith(b"HTTP/1.1 200"))
+        servers.until(lambda: mesh.answer(None).startswith(b"HTTP/1.1 200"))
         assert "plain text at its sidecar: accepted" in probed(mesh).detail
 
 
@@ -337,51 +238,6 @@ def test_a_sidecar_s_health_check_asks_envoy_itself(mesh: Mesh) -> None:
     assert not answers(meshes.port())
 
 
-def test_a_certificate_that_cannot_be_made_is_told_and_what_is_there_goes_on(tmp_path: Path) -> None:
-    with ExitStack() as held:
-        mesh = Mesh(tmp_path, held, renew_s=1).serving()
-        assert servers.get(mesh.authority.port, "/live").status == 200
-        shutil.rmtree(mesh.authority.certificates / "other")
-        found = until(lambda: mesh.authority.document["failed"])
-        assert list(found) == ["other"]
-        assert servers.get(mesh.authority.port, "/live").status == 503
-        told = probed(mesh)
-        assert (told.ok, told.detail.partition(": ")[0]) == (False, "no certificate for other")
-        assert got(mesh.outbound)[0] == 200
-
-
-def test_an_authority_that_is_made_anew_goes_on_with_its_key(tmp_path: Path) -> None:
-    with meshes.authority(tmp_path, "app") as first:
-        before, serial = (tmp_path / "authority" / "authority.pem").read_bytes(), first.serial("app")
-    with meshes.authority(tmp_path, "app") as second:
-        assert (tmp_path / "authority" / "authority.pem").read_bytes() == before
-        assert second.serial("app") != serial
-        folder = second.certificates / "app" / "current"
-        words = ["openssl", "verify", "-CAfile", str(tmp_path / "authority" / "authority.pem"), str(folder / "certificate.pem")]  # fmt: skip
-        assert subprocess.run(words, check=False, **servers.QUIET).returncode == 0
-        # What was shown before is kept for who has just opened it, and no more than that.
-        assert len(list((second.certificates / "app").glob("made-*"))) == 2
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"MEMBERS": ""}, "nobody needs a certificate: set MEMBERS"),
-        ({"MEMBERS": "a/b"}, "DOMAIN and MEMBERS are names"),
-        ({"DAYS": "0"}, "DAYS must be a number of days, from 1 to 90"),
-        ({"RENEW_S": "604800"}, "RENEW_S must be a number of seconds, at most half of DAYS"),
-        ({"ASK_app": "app-mesh:15100"}, "ASK_app is no pair of places: write SIDECAR:PORT SERVICE:PORT"),
-        ({"AUTHORITY": "/proc/nowhere"}, "mesh-authority: "),
-    ],
-)
-def test_an_authority_that_cannot_begin_says_why_in_one_line(more: dict[str, str], words: str, tmp_path: Path) -> None:
-    own = {"PATH": os.environ["PATH"], "DOMAIN": DOMAIN, "MEMBERS": "app", "AUTHORITY": str(tmp_path), "CERTIFICATES": str(tmp_path), **more}  # fmt: skip
-    done = subprocess.run([sys.executable, "-m", "services.authority"], env=own, cwd=servers.ROOT, capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_a_sidecar_that_starts_before_its_certificate_is_made_serves_as_soon_as_it_is(tmp_path: Path) -> None:
     """As after a boot of the host: what was in memory is gone, and nobody waits for anybody."""
     with ExitStack() as held:
@@ -395,4 +251,4 @@ def test_a_sidecar_that_starts_before_its_certificate_is_made_serves_as_soon_as_
         held.callback(early.terminate)
         asks = {"app": f"127.0.0.1:{inbound} 127.0.0.1:{meshes.port()}"}
         authority = held.enter_context(meshes.authority(tmp_path, "app", **asks))
-        until(lambda: authority.document["services"][0]["mutual"] == "accepted")
+        servers.until(lambda: authority.document["services"][0]["mutual"] == "accepted")

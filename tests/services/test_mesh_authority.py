@@ -1,18 +1,22 @@
-"""Two real Envoys and the real authority, whose own certificate is old: another follows it under load."""
+"""The real authority of a mesh: what it says where it cannot go on, and, under load, another certificate in place of its own old one."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.services import meshes
+from tests.services import meshes, servers
+from tests.services.mesh_pair import Mesh, got, probed
+from tests.services.meshes import DOMAIN
 from tests.services.test_authority import of_before
-from tests.services.test_mesh import Mesh, got, probed, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,7 +39,7 @@ def test_the_authority_s_own_certificate_is_followed_by_another_without_a_failed
     with ExitStack() as held:
         mesh = Mesh(tmp_path, held, renew_s=1)
         mesh.serve()
-        until(lambda: got(mesh.outbound)[0] == 200)
+        servers.until(lambda: got(mesh.outbound)[0] == 200)
         ended, failed, done = threading.Event(), list[tuple[int, str]](), [0]
 
         def ask() -> None:
@@ -49,12 +53,14 @@ def test_the_authority_s_own_certificate_is_followed_by_another_without_a_failed
         asking.start()
         try:
             bundle = mesh.authority.certificates / "caller" / "current" / "authority.pem"
-            until(lambda: mesh.authority.document["authority"]["stage"] == "one" and old not in bundle.read_bytes())
+            servers.until(
+                lambda: mesh.authority.document["authority"]["stage"] == "one" and old not in bundle.read_bytes()
+            )
             new = (tmp_path / "authority" / "authority.pem").read_bytes()
             # What the sidecar shows is the new one's, and it trusts what the new one signed.
-            until(lambda: mesh.answer(trusting(new, mesh)).startswith(b"HTTP/1.1 200"))
+            servers.until(lambda: mesh.answer(trusting(new, mesh)).startswith(b"HTTP/1.1 200"))
             before = done[0]
-            until(lambda: done[0] > before + 20)
+            servers.until(lambda: done[0] > before + 20)
         finally:
             ended.set()
             asking.join()
@@ -63,4 +69,49 @@ def test_the_authority_s_own_certificate_is_followed_by_another_without_a_failed
         assert not mesh.answer(trusting(old, mesh)).startswith(b"HTTP/")
         assert bundle.read_bytes() == new
         assert 364 * 86400 < mesh.authority.document["authority"]["expires_s"] <= 365 * 86400
-        until(lambda: probed(mesh).ok)
+        servers.until(lambda: probed(mesh).ok)
+
+
+def test_a_certificate_that_cannot_be_made_is_told_and_what_is_there_goes_on(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        mesh = Mesh(tmp_path, held, renew_s=1).serving()
+        assert servers.get(mesh.authority.port, "/live").status == 200
+        shutil.rmtree(mesh.authority.certificates / "other")
+        found = servers.until(lambda: mesh.authority.document["failed"])
+        assert list(found) == ["other"]
+        assert servers.get(mesh.authority.port, "/live").status == 503
+        told = probed(mesh)
+        assert (told.ok, told.detail.partition(": ")[0]) == (False, "no certificate for other")
+        assert got(mesh.outbound)[0] == 200
+
+
+def test_an_authority_that_is_made_anew_goes_on_with_its_key(tmp_path: Path) -> None:
+    with meshes.authority(tmp_path, "app") as first:
+        before, serial = (tmp_path / "authority" / "authority.pem").read_bytes(), first.serial("app")
+    with meshes.authority(tmp_path, "app") as second:
+        assert (tmp_path / "authority" / "authority.pem").read_bytes() == before
+        assert second.serial("app") != serial
+        folder = second.certificates / "app" / "current"
+        words = ["openssl", "verify", "-CAfile", str(tmp_path / "authority" / "authority.pem"), str(folder / "certificate.pem")]  # fmt: skip
+        assert subprocess.run(words, check=False, **servers.QUIET).returncode == 0
+        # What was shown before is kept for who has just opened it, and no more than that.
+        assert len(list((second.certificates / "app").glob("made-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"MEMBERS": ""}, "nobody needs a certificate: set MEMBERS"),
+        ({"MEMBERS": "a/b"}, "DOMAIN and MEMBERS are names"),
+        ({"DAYS": "0"}, "DAYS must be a number of days, from 1 to 90"),
+        ({"RENEW_S": "604800"}, "RENEW_S must be a number of seconds, at most half of DAYS"),
+        ({"ASK_app": "app-mesh:15100"}, "ASK_app is no pair of places: write SIDECAR:PORT SERVICE:PORT"),
+        ({"AUTHORITY": "/proc/nowhere"}, "mesh-authority: "),
+    ],
+)
+def test_an_authority_that_cannot_begin_says_why_in_one_line(more: dict[str, str], words: str, tmp_path: Path) -> None:
+    own = {"PATH": os.environ["PATH"], "DOMAIN": DOMAIN, "MEMBERS": "app", "AUTHORITY": str(tmp_path), "CERTIFICATES": str(tmp_path), **more}  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "services.authority"], env=own, cwd=servers.ROOT, capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1

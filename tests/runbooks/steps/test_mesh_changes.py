@@ -17,7 +17,8 @@ from tests.runbooks.compose import invariants
 from tests.runbooks.compose.test_corpus import REAL, SMALL, completed, name, needs_corpus
 from tests.runbooks.compose.test_corpus_phase_2 import no_secret_is_written_again, nothing_but_the_operations_is_changed
 from tests.runbooks.steps.material import COMPOSE, ROOT, reasons
-from tests.runbooks.steps.test_service_mesh import CHOSEN, TEXT, places, planned, stack, told, whole
+from tests.runbooks.steps.test_mesh_corpus import whole
+from tests.runbooks.steps.test_service_mesh import CHOSEN, TEXT, places, planned, stack, told
 from tests.services import meshes
 from tests.services.test_mesh import judged
 
