@@ -41,18 +41,19 @@ class HostWriter(Locking, Running):
     """The state and the files of one project on one host."""
 
     def opening(self) -> list[Call]:
-        """What `prepare`, `recover` and `snapshots` ask, to go ahead of another exchange; its replies are for `heard`."""
+        """What `prepare`, `recover` and `snapshots` ask, to go ahead of another exchange; its reply is for `heard`."""
         if self.link.host.become:
             return []  # the state folder may have to be made first
-        return [self._as_call(verb) for verb in AHEAD]
+        return [self._as_call("opening")]
 
     def heard(self, replies: Sequence[Reply]) -> bool:
-        """Lets `prepare`, `recover` and `snapshots` use these replies once instead of asking. False where they say that files
-        may have changed after them, or anything but that all is well: then they ask anew."""
-        well = len(replies) == len(AHEAD) and all(reply.exit == DONE for reply in replies)
+        """Lets `prepare`, `recover` and `snapshots` use what was replied once instead of asking. False where it says that files
+        may have changed after it, or anything but that all is well: then they ask anew."""
+        found = [replace(reply, out=out) for reply in replies for out in reply.out.split(b"\n--\n")]
+        well = len(found) == len(AHEAD) and all(reply.exit == DONE for reply in replies)
         if well:
-            self._heard = dict(zip(AHEAD, replies, strict=True))
-        return well and replies[1].text.split() == ["whole"]
+            self._heard = dict(zip(AHEAD, found, strict=True))
+        return well and found[1].text.split() == ["whole"]
 
     def prepare(self) -> Prepared:
         """Makes the state folder where it is missing. Raises Refused when none can be made or the project is not there."""

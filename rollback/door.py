@@ -15,6 +15,8 @@ SHARED = "/var/lib/compose-runbook"
 STALE_S = 120
 """Seconds without a heartbeat after which a lock is called stale: twelve that the runner sends every 10 s."""
 DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
+JOINED = {("lock", "commit"), ("note", "release")}
+"""Verbs that one start of the program does, where one follows the other: a start costs a host as much as two other programs."""
 _OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")
 
 
@@ -56,7 +58,7 @@ class Door:
         self._queued.append((verb, data))
         return ""
 
-    def _as_call(self, verb: str, data: bytes = b"0\n") -> Call:
+    def _as_call(self, verb: str, data: bytes = b"") -> Call:
         words = (verb, self.state_dir, self.project_dir, self._holder, self.who)
         return Call(program(), words, data, self.link.host.become)
 
@@ -66,9 +68,13 @@ class Door:
             return self._heard.pop(verb)
         if verb in ("commit", "recover", "prune", "abandon"):
             self._heard.pop("snapshots", None)
-        last, queued = self._as_call(verb, data), []
+        queued: list[tuple[str, bytes]] = []
         if verb != "renew":  # the heartbeat is of another thread, and comes when it wants
             queued, self._queued = self._queued, []
+        if queued and (queued[-1][0], verb) in JOINED:
+            first, ahead = queued.pop()
+            verb, data = f"{first}+{verb}", ahead or data
+        last = self._as_call(verb, data)
         if not queued:
             return self.link.run(last.program, *last.args, data=data, timeout_s=timeout_s, become=last.become)
         *before, reply = self.link.together([*(self._as_call(*each) for each in queued), last], timeout_s=timeout_s)
@@ -77,7 +83,7 @@ class Door:
                 raise self._failed(found)
         return reply
 
-    def _call(self, verb: str, data: bytes = b"0\n", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
+    def _call(self, verb: str, data: bytes = b"", *, timeout_s: float = 60.0, allow: tuple[int, ...] = ()) -> Reply:
         reply = self._exchange(verb, data, timeout_s)
         if reply.exit == DONE or reply.exit in allow:
             return reply

@@ -5,6 +5,8 @@
 # Every effect is an external command, so that tests can stop the program anywhere. Nothing runs before the last line.
 # shellcheck disable=SC2015 # A && B && C || refuse: whichever of them fails, the answer is to refuse
 # shellcheck disable=SC2030,SC2031 # what runs within a folder runs in the subshell that set the names
+# To start a program takes a host longer than all the rest, and a subshell a third of that. So a function that finds
+# something out puts it into a name (its comment says which) instead of saying it to a `$(...)`.
 set -u
 umask 077
 export LC_ALL=C
@@ -15,7 +17,7 @@ refuse() { code=$1; shift; say "$*"; rm -f "${payload:-}" "${header:-}"; exit "$
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 flush() { sync "$1" 2>/dev/null || sync; }
 has_bytes() { [ "$(($(wc -c <"$1")))" = "$2" ]; }
-sum_of() { set -- "$(sha256sum <"$1")" && [ -n "$1" ] && printf '%s' "${1%% *}"; }
+sum_of() { sum=$(sha256sum <"$1") && [ -n "$sum" ] && sum=${sum%% *} || { sum=''; return 1; }; } # FILE -> sum
 # One at a time: an open folder that is locked while a function runs, and free again whatever kills it. Where there is no
 # flock two operators at the very same instant are the only ones who could notice.
 alone() { { flock 9 2>/dev/null; shift; "$@"; } 9<"$1"; }
@@ -24,19 +26,35 @@ none() { # PATH...: whether nothing of it is there
 }
 line_break='
 '
+no_hash=0000000000000000000000000000000000000000000000000000000000000000
 
-receive() {
+receive() { # the data, which is kept until it is done with, and of it the header
+    ready_for_data
+    cat >"$payload" || refuse 12 "no space for the data in $state"
+    { IFS= read -r length || refuse 12 "no data"; head -c "$length" >"$header" || refuse 12 "no space for the data in $state"; } <"$payload"
+    left=$length
+    while next_line; do :; done <"$header"
+    all_heard
+    blobs=$((${#length} + 1 + length)) end=0
+}
+ready_for_data() {
     payload=$state/tmp/payload.$$ header=$state/tmp/header.$$
     [ -d "$state/tmp" ] || refuse 12 "refused there is no state folder $state"
-    cat >"$payload" || refuse 12 "no space for the data in $state"
-    read -r length <"$payload" || refuse 12 "no data"
-    skip=$((${#length} + 1))
-    tail -c "+$((skip + 1))" "$payload" | head -c "$length" >"$header" || refuse 12 "no space for the data in $state"
-    # A pipe hides that its first half failed, and a link that is cut ends the data early: half a command is none.
-    has_bytes "$header" "$length" || refuse 12 "refused the data did not arrive whole"
-    blobs=$((skip + length))
 }
-blob() { tail -c "+$((blobs + $1 + 1))" "$payload" | head -c "$2"; }
+hear() { # the length of a header of few lines, which are read as they come in
+    ready_for_data
+    IFS= read -r left || refuse 12 "no data"
+}
+next_line() { # -> line, the header's next; fails after the last, and where the data ends before it
+    [ "$left" -gt 0 ] && IFS= read -r line && left=$((left - ${#line} - 1))
+}
+# A link that is cut ends the data early: half a command is none.
+all_heard() { [ "$left" = 0 ] || refuse 12 "refused the data did not arrive whole"; }
+blob() { # OFFSET BYTES: a piece of the data; the last one ends with the data
+    if [ "$(($1 + $2))" = "$end" ]; then tail -c "+$((blobs + $1 + 1))" "$payload"
+    elif [ "$1" = 0 ]; then { IFS= read -r left && while next_line; do :; done && head -c "$2"; } <"$payload"
+    else tail -c "+$((blobs + $1 + 1))" "$payload" | head -c "$2"; fi
+}
 done_with_data() { rm -f "$payload" "$header"; }
 
 # --- the journal: each line holds the hash of the line before ------------------------------------------------------
@@ -46,44 +64,48 @@ last_line() { # puts the journal's last line into `last`; 1: it was cut off, 2: 
     last=$(tail -n 1 "$journal" && printf x) || return 2
     case $last in *"${line_break}x") last=${last%"${line_break}x"} ;; *) return 1 ;; esac
 }
-head_of_journal() { # fails rather than chain the next line to something that is not the last one
+head_of_journal() { # -> hash; fails rather than chain the next line to something that is not the last one
     last_line
     case $? in
-        0) ;;
+        0) ends_whole=1 ;;
         1)
-            lines=$(wc -l <"$journal") && [ -n "$lines" ] || return 1
-            if [ "$((lines))" = 0 ]; then printf '%064d' 0; return; fi
-            last=$(sed -n "$((lines))p" "$journal") || return 1
+            lines=$(wc -l <"$journal") && [ -n "$lines" ] || { hash=''; return 1; }
+            if [ "$((lines))" = 0 ]; then hash=$no_hash; return; fi
+            last=$(sed -n "$((lines))p" "$journal") || { hash=''; return 1; }
             ;;
-        *) return 1 ;;
+        *) hash=''; return 1 ;;
     esac
     hash_of_last
 }
-hash_of_last() {
-    if [ ! -s "$journal" ]; then printf '%064d' 0; return; fi
+say_head_after() { hash_of_line "$added"; say "head $hash"; } # the line that was added last
+say_head() { head_of_journal; say "head $hash"; }
+hash_of_last() { # -> hash
+    if [ ! -s "$journal" ]; then hash=$no_hash; return; fi
     hash_of_line "$last"
 }
-hash_of_line() { # LINE -> the hash that the next line holds
-    [ -n "$1" ] && set -- "$(sha256sum <<LINE
+hash_of_line() { # LINE -> hash, which the next line holds
+    hash=''
+    [ -n "$1" ] && hash=$(sha256sum <<LINE
 $1
 LINE
-)" && [ -n "$1" ] && printf '%s' "${1%% *}"
+) && [ -n "$hash" ] && hash=${hash%% *} || { hash=''; return 1; }
 }
 record() { # KIND ID DATA
     [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
     alone "$state" append "$@"
 }
 put_down() { # an event of the data: its kind, what it is about, what it says
-    { IFS= read -r kind && IFS= read -r about && IFS= read -r said; } <"$header" && [ -n "$kind" ] && [ -n "$about" ] \
-        && record "$kind" "$about" "$said" || refuse 12 "refused cannot write $journal"
+    next_line && kind=$line && next_line && about=$line && next_line && said=$line \
+        && [ "$left" = 0 ] && [ -n "$kind" ] && [ -n "$about" ] && record "$kind" "$about" "$said"
 }
 append() {
     # Half of what should be said is worse than nothing: no later line could make the journal whole again.
     case $3 in '{'*'}') ;; *) return 1 ;; esac
     last_line || { mend_journal >/dev/null && last_line; } || return 1
-    previous=$(hash_of_last) || return 1
-    added=$(printf '{"previous":"%s","at":"%s","kind":"%s","run":"%s","id":"%s","who":"%s","data":%s}' \
-        "$previous" "$(now)" "$1" "$run" "$2" "$who" "$3") && printf '%s\n' "$added" >"$state/tmp/line.$$" || return 1
+    hash_of_last || return 1
+    at=$(now)
+    added="{\"previous\":\"$hash\",\"at\":\"$at\",\"kind\":\"$1\",\"run\":\"$run\",\"id\":\"$2\",\"who\":\"$who\",\"data\":$3}"
+    printf '%s\n' "$added" >"$state/tmp/line.$$" || return 1
     cat "$state/tmp/line.$$" >>"$journal" && flush "$journal" && rm -f "$state/tmp/line.$$"
 }
 mend_journal() { # a line that a full disk or a power cut left unfinished is set aside; takes no room
@@ -99,11 +121,11 @@ mend_journal() { # a line that a full disk or a power cut left unfinished is set
 }
 
 # --- the lock: a symbolic link whose target is its owner's data, atomic with its content ------------------------------
-lock_text() { clock=$(date +%s) && [ -n "$clock" ] && printf 'run=%s who=%s since=%s renewed=%s' "$run" "$who" "${1:-$clock}" "$clock"; }
+lock_text() { clock=$(date +%s) && [ -n "$clock" ] && text="run=$run who=$who since=${1:-$clock} renewed=$clock"; } # SINCE -> text
 holds_lock() { case $(readlink "$lock") in "run=$run "*) return 0 ;; esac; return 1; }
 take_lock() { alone "$project" try_lock; code=$?; [ "$code" = 0 ] || exit "$code"; }
 try_lock() {
-    text=$(lock_text '') || refuse 12 "refused the clock of this host cannot be read"
+    lock_text '' || refuse 12 "refused the clock of this host cannot be read"
     if ln -s -n "$text" "$lock" 2>/dev/null; then return 0; fi
     if holds_lock; then return 0; fi
     found=$(readlink "$lock") || refuse 12 "refused the lock in $project cannot be written"
@@ -114,7 +136,7 @@ try_renew() {
     found=$(readlink "$lock")
     case $found in "run=$run "*) ;; *) refuse 11 "locked $(date +%s) $found" ;; esac
     since=$found; since=${since#*since=}; since=${since%% *}
-    text=$(lock_text "$since") && ln -s -n "$text" "$lock.$$" && take_name "$lock.$$" "$lock"
+    lock_text "$since" && ln -s -n "$text" "$lock.$$" && take_name "$lock.$$" "$lock"
 }
 break_lock() { # RUN: only the lock that was looked at, or any where none is named
     found=$(readlink "$lock" 2>/dev/null)
@@ -135,11 +157,11 @@ hold() { # the lock for one verb, unless this run has it already: another run's 
 let_go() { if [ -n "$borrowed" ]; then alone "$project" give_back; fi; }
 
 # --- files ---------------------------------------------------------------------------------------------------------------
-place() { # the file itself, when it is a link inside the project; a link that leads elsewhere is only ever replaced
-    real=$1
+place() { # -> file: itself, when it is a link inside the project; a link that leads elsewhere is only ever replaced
+    file=$1 real=$1
     # What cannot be read is not taken for a link that leads elsewhere: a file would stand in its place then.
     if [ -h "$1" ]; then real=$(readlink -f "$1") && [ -n "$real" ] || { [ ! -e "$1" ] || return 1; }; fi
-    case $real in "$root"/*) printf '%s' "$real" ;; *) printf '%s' "$1" ;; esac
+    case $real in "$root"/*) file=$real ;; esac
 }
 # Who may write in the project's folder (a container that mounts it, say) could put a link in the place of a folder or a
 # file at any moment. So all that is made or changed is done from within its folder, which stays the same whatever is put
@@ -155,34 +177,38 @@ take_name() { # SOURCE NAME: renames, and never into a folder of that name
     mv -f -T "$1" "$2" 2>/dev/null && return 0
     [ ! -d "$2" ] && mv -f "$1" "$2"
 }
-ground() { # PATH: the nearest folder above it that is there
+ground() { # PATH -> above: the nearest folder above it that is there
     above=${1%/*}
     while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done
-    printf '%s' "${above:-/}"
+    above=${above:-/}
 }
 where() { cd -P "$1" 2>/dev/null && pwd -P || readlink -f "$1"; } # FOLDER -> its own name, without links
 inside() { # PATH: refuse what leads out of the project
     case $1 in */../* | */..) refuse 12 "refused $1 leads out of the project folder" ;; /*) ;; *) refuse 12 "refused $1 is not an absolute path" ;; esac
-    real=$(where "$(ground "$1")")/${1##*/}
+    ground "$1"
+    real=$(where "$above")/${1##*/}
     [ -h "$1" ] && real=$(readlink -f "$1")
     case $real in "$root"/*) return 0 ;; esac
     refuse 12 "refused $1 leads out of the project folder"
 }
-link_of() { # PATH -> what a link says, as one word; "-" for what is none
-    if [ ! -h "$1" ]; then printf -- -; return; fi
-    set -- "$(readlink "$1" | sha256sum)" && [ -n "$1" ] && printf '%s' "${1%% *}"
+link_of() { # PATH -> target: the sum of what a link says; "-" for what is none
+    target=-
+    [ -h "$1" ] || return 0
+    target=$(readlink "$1" | sha256sum) && [ -n "$target" ] && target=${target%% *} || { target=''; return 1; }
 }
-state_of() { # PATH -> "SHA MODE UID GID LINK", or "absent 0 0 0 -"
-    if [ ! -e "$1" ] && [ ! -h "$1" ]; then printf 'absent 0 0 0 -'; return; fi
-    [ -f "$1" ] || { say "drift $1 is no longer a regular file"; return 1; }
-    sum=$(sum_of "$1") && owner=$(stat -L -c '%a %u %g' "$1") && [ -n "$owner" ] && link=$(link_of "$1") \
-        || { say "drift $1 cannot be read"; return 1; }
-    printf '%s %s %s' "$sum" "$owner" "$link"
+state_of() { # PATH -> found: "SHA MODE UID GID LINK", or "absent 0 0 0 -"; or, when it fails, what is wrong
+    found='absent 0 0 0 -'
+    if [ ! -e "$1" ] && [ ! -h "$1" ]; then return; fi
+    [ -f "$1" ] || { found="drift $1 is no longer a regular file"; return 1; }
+    sum_of "$1" && owner=$(stat -L -c '%a %u %g' "$1") && [ -n "$owner" ] && link_of "$1" \
+        || { found="drift $1 cannot be read"; return 1; }
+    found="$sum $owner $target"
 }
+is_whole() { sum_of "$objects/$1" && [ "$sum" = "$1" ]; } # SHA: whether an object has the bytes of its name
 keep() { # PATH SHA: store an object once
     [ -n "$2" ] || return 1
-    [ -e "$objects/$2" ] && [ "$(sum_of "$objects/$2")" = "$2" ] && return 0
-    cp "$1" "$objects/.new.$$" && flush "$objects/.new.$$" && [ "$(sum_of "$objects/.new.$$")" = "$2" ] \
+    [ -e "$objects/$2" ] && is_whole "$2" && return 0
+    cp "$1" "$objects/.new.$$" && flush "$objects/.new.$$" && sum_of "$objects/.new.$$" && [ "$sum" = "$2" ] \
         && mv -f "$objects/.new.$$" "$objects/$2"
 }
 draft() { # SOURCE BOX MODE UID GID: within its target's folder, a new file, whole and synced, in a folder of our own
@@ -201,14 +227,15 @@ put() { # SOURCE PATH MODE UID GID: takes its name only when it is whole
 }
 remove() { rm -f "./$name"; }
 clear_boxes() { rm -rf "./.compose-runbook.$id".*; }
-take_away() { within "$1" remove && flush "$(ground "$1")" && clear_folders "$1"; }
+take_away() { within "$1" remove && ground "$1" && flush "$above" && clear_folders "$1"; }
 make_folder() { # UID GID: within the folder above it
     mkdir "./$name" && cd -P "./$name" && [ "$(pwd -P)" = "$here/$name" ] && chmod 755 . || return 1
     [ "$(stat -c '%u %g' .)" = "$1 $2" ] || chown "$1:$2" .
 }
 make_folders() { # PATH UID GID: the folders that it needs; those that were missing are remembered, to go with the last file
     while [ ! -d "${1%/*}/" ]; do
-        above=$(ground "$1") rest=${1#"$(ground "$1")/"}
+        ground "$1"
+        rest=${1#"$above/"}
         made=$above/${rest%%/*}
         ( if [ -e "$state/folders" ]; then cat "$state/folders" || exit; fi; printf '%s\n' "$made" ) >"$state/tmp/folders.$$" \
             && flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" && flush "$state" \
@@ -231,7 +258,7 @@ clear_folders() { # PATH: folders above it that were made for a file and are emp
                     is_empty "$folder" || return 0
                     rmdir "$folder" || return 1
                 fi
-                flush "$(ground "$folder")" || return 1
+                ground "$folder" && flush "$above" || return 1
                 grep -vFx -e "$folder" "$state/folders" >"$state/tmp/folders.$$"
                 # No match is no failure here: then it was the last line.
                 [ $? -le 1 ] && flush "$state/tmp/folders.$$" && mv -f "$state/tmp/folders.$$" "$state/folders" && flush "$state" || return 1
@@ -244,12 +271,13 @@ clear_folders() { # PATH: folders above it that were made for a file and are emp
 }
 
 # --- verbs -----------------------------------------------------------------------------------------------------------------
-free_room() { # KiB
+free_room() { # -> free, in KiB
     table=$(df -Pk "$state")
     set -f
     # shellcheck disable=SC2086 # the columns of its last line
     set -- ${table##*"$line_break"}
-    printf '%s' "${4:-}"
+    free=${4:-}
+    set +f
 }
 prepare() {
     if [ ! -d "$state/commands" ]; then
@@ -263,8 +291,9 @@ prepare() {
     [ -d "$project" ] || refuse 12 "refused no folder $project"
     [ -w "$project" ] || refuse 12 "refused $project is not writable for $(id -un)"
     say "clock $(date +%s)"
-    say "free $(free_room)"
-    say "head $(head_of_journal)"
+    free_room
+    say "free $free"
+    say_head
     if [ -s "$state/pending" ]; then say "pending $(cat "$state/pending")"; fi
 }
 
@@ -275,18 +304,18 @@ commit() {
     check_files
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         [ "$word" = write ] || continue
-        file=$(place "$path") || refuse 12 "refused the link $path cannot be read"
+        place "$path" || refuse 12 "refused the link $path cannot be read"
         [ "$sha" = absent ] || keep "$file" "$sha" || refuse 12 "refused no space to keep $path in $state"
         if [ "$new" != absent ] && [ "$from" != object ]; then
             blob "$from" "$size" >"$state/tmp/blob.$$" || refuse 12 "refused no space to keep $path in $state"
             keep "$state/tmp/blob.$$" "$new" || {
-                [ "$(sum_of "$state/tmp/blob.$$")" = "$new" ] || refuse 12 "refused $path did not arrive whole"
+                sum_of "$state/tmp/blob.$$" && [ "$sum" = "$new" ] || refuse 12 "refused $path did not arrive whole"
                 refuse 12 "refused no space to keep $path in $state"
             }
             rm -f "$state/tmp/blob.$$"
             continue
         fi
-        [ "$new" = absent ] || [ "$(sum_of "$objects/$new")" = "$new" ] || refuse 12 "refused the kept copy of $path is damaged"
+        [ "$new" = absent ] || is_whole "$new" || refuse 12 "refused the kept copy of $path is damaged"
     done <"$header"
     flush "$objects" && grep '^write ' "$header" >"$state/snapshots/.$id.files" && flush "$state/snapshots/.$id.files" \
         && mv -f "$state/snapshots/.$id.files" "$state/snapshots/$id.files" \
@@ -304,14 +333,14 @@ commit() {
     fi
     record commit "$id" "$note" && rm -f "$state/pending" && flush "$state" || refuse 14 "pending $id"
     done_with_data
-    say "head $(hash_of_line "$added")"
+    say_head_after
 }
 stand_by() { # every new file is beside its target, whole, before the first takes its name: all the room is had by then
     number=0
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         number=$((number + 1))
         [ "$new" != absent ] || continue
-        file=$(place "$path") && make_folders "$file" "$newuid" "$newgid" \
+        place "$path" && make_folders "$file" "$newuid" "$newgid" \
             && within "$file" draft "$objects/$new" ".compose-runbook.$id.$number" "$newmode" "$newuid" "$newgid" || { failed=$path; return 1; }
     done <"$state/snapshots/$id.files"
 }
@@ -319,14 +348,14 @@ exchange() { # the files take their names, one right after the other
     number=0
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         number=$((number + 1))
-        file=$(place "$path") || { failed=$path; return 1; }
+        place "$path" || { failed=$path; return 1; }
         if [ "$new" = absent ]; then within "$file" remove || { failed=$path; return 1; }
         else within "$file" unbox ".compose-runbook.$id.$number" || { failed=$path; return 1; }; fi
     done <"$state/snapshots/$id.files"
     flushed=
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
-        file=$(place "$path") || { failed=$path; return 1; }
-        [ "$flushed" = "${file%/*}" ] || flush "$(ground "$file")" || { failed=$path; return 1; }
+        place "$path" || { failed=$path; return 1; }
+        [ "$flushed" = "${file%/*}" ] || { ground "$file" && flush "$above"; } || { failed=$path; return 1; }
         flushed=${file%/*}
         [ "$new" != absent ] || clear_folders "$file" || { failed=$path; return 1; }
     done <"$state/snapshots/$id.files"
@@ -341,6 +370,7 @@ check_files() { # every file that was read or will be written has the bytes, mod
             note) note=${line#note } ;;
         esac
     done <"$header"
+    end=$story
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+-]*) refuse 12 "refused the data names no transaction" ;; esac
     while IFS=' ' read -r word sha mode uid gid link rest; do
         case $word in
@@ -348,17 +378,22 @@ check_files() { # every file that was read or will be written has the bytes, mod
             read) path=$rest ;;
             *) continue ;;
         esac
-        found=$(state_of "$path") || refuse 10 "$found"
+        state_of "$path" || refuse 10 "$found"
         [ "$found" = "$sha $mode $uid $gid $link" ] || refuse 10 "drift $path ($(told "$path" "$found"), planned from $sha $mode $uid $gid)"
         [ "$word" = write ] || continue
-        file=$(place "$path") || refuse 12 "refused the link $path cannot be read"
-        [ -w "$(ground "$file")" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
+        place "$path" || refuse 12 "refused the link $path cannot be read"
+        ground "$file"
+        [ -w "$above" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
         [ "$sha" = absent ] || may_own "$uid" "$gid"
-        [ "${rest%% *}" = absent ] || { owner=${rest#* * }; may_own "${owner%% *}" "$(after_first "$owner")"; }
+        rest=${rest% "$path"} && size=${rest##* } && from=${rest% *} && from=${from##* }
+        case $from in object | -) ;; *) [ "$((from + size))" -le "$end" ] || end=$((from + size)) ;; esac
+        [ "${rest%% *}" = absent ] || { owner=${rest#* * }; after=${owner#* }; may_own "${owner%% *}" "${after%% *}"; }
     done <"$header"
 }
-after_first() { set -- "${1#* }"; printf '%s' "${1%% *}"; }
 may_own() { # UID GID: whether this user can give a file to them
+    # Whose file has this owner is this user. (Not every shell can tell; then a program does.)
+    # shellcheck disable=SC3067
+    if [ -z "$me" ] && [ -O "$path" ] 2>/dev/null; then me=$uid; fi
     [ -n "$me" ] || me=$(id -u)
     [ "$me" != 0 ] || return 0
     [ "$1" = "$me" ] || refuse 12 "refused $path belongs to user $1, which $(id -un) cannot restore"
@@ -371,9 +406,9 @@ told() { # PATH STATE: for people
 revert() { # puts back what the pending transaction found; whole afterwards, or still pending
     id=$(cat "$state/pending") && [ -n "$id" ] && [ -s "$state/snapshots/$id.files" ] || { say "refused the notes of ${id:-a transaction} are gone"; return 1; }
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
-        file=$(place "$path") || { say "refused the link $path cannot be read"; return 1; }
+        place "$path" || { say "refused the link $path cannot be read"; return 1; }
         [ ! -d "${file%/*}/" ] || within "$file" clear_boxes || { say "refused what stands beside $path cannot be taken away"; return 1; }
-        found=$(state_of "$path") || { say "$found"; return 1; }
+        state_of "$path" || { say "$found"; return 1; }
         if [ "$found" = "$sha $mode $uid $gid $link" ]; then
             [ "$sha" != absent ] || clear_folders "$file" || { say "refused a folder that was made for $path cannot be taken away"; return 1; }
             continue
@@ -383,18 +418,19 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
             *) keep "$file" "${found%% *}" && flush "$objects" || return 1; say "kept $path as object ${found%% *}: it was changed after the interruption" ;;
         esac
         if [ "$sha" = absent ]; then take_away "$file" || { say "refused $path cannot be taken away"; return 1; }; continue; fi
-        [ "$(sum_of "$objects/$sha")" = "$sha" ] || { say "refused the kept copy of $path is damaged or gone"; return 1; }
+        is_whole "$sha" || { say "refused the kept copy of $path is damaged or gone"; return 1; }
         make_folders "$file" "$uid" "$gid" && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || { say "refused $path cannot be put back"; return 1; }
     done <"$state/snapshots/$id.files"
     rm -f "$state/snapshots/$id.json" "$state/snapshots/.$id.json" && flush "$state/snapshots" \
         && record revert "$id" && rm -f "$state/pending" && flush "$state"
 }
 
+repair() { if untouched; then say "whole"; else hold; recover; let_go; fi; }
 untouched() { # whether no run left anything, as far as reading shows: then there is nothing to hold a lock for
     none "$lock" "$state/pending" "$state/tmp/"* "$objects/.new."* "$lock".[0-9]* "$state/snapshots/".[!.]* "$state/commands/"*/unseen || return 1
     for file in "$state/snapshots/"*.files; do none "$file" || [ -e "${file%.files}.json" ] || return 1; done
     set -- "$state/commands/"*
-    [ $# -le 20 ] && last_line
+    [ $# -le 20 ] && { [ -n "$ends_whole" ] || last_line; }
 }
 recover() { # finishes or reverts what was interrupted, and says which
     alone "$state" mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
@@ -419,16 +455,23 @@ recover() { # finishes or reverts what was interrupted, and says which
         if [ -n "$why" ]; then say "$why"; fi
         say "reverted $id"
     fi
-    say "head $(head_of_journal)"
+    say_head
 }
 
+snapshots() {
+    for file in "$state/snapshots/"*.json; do
+        [ ! -e "$file" ] || { cat "$file" && say ""; } || refuse 12 "refused $file cannot be read"
+    done
+}
 read_files() { # each path of the data: "SHA MODE UID GID SIZE PATH", then its bytes
     receive
     while IFS= read -r path; do
-        if [ ! -e "$path" ]; then say "absent 0 0 0 $(link_of "$path") 0 $path"; continue; fi
+        if [ ! -e "$path" ]; then link_of "$path"; say "absent 0 0 0 $target 0 $path"; continue; fi
         [ -f "$path" ] || refuse 12 "refused $path is not a regular file"
         cp "$path" "$state/tmp/read.$$" || refuse 12 "refused $path cannot be read by $(id -un)"
-        say "$(sum_of "$state/tmp/read.$$") $(stat -L -c '%a %u %g' "$path") $(link_of "$path") $(stat -c %s "$state/tmp/read.$$") $path"
+        sum_of "$state/tmp/read.$$"
+        link_of "$path"
+        say "$sum $(stat -L -c '%a %u %g' "$path") $target $(stat -c %s "$state/tmp/read.$$") $path"
         cat "$state/tmp/read.$$"
     done <"$header"
     rm -f "$state/tmp/read.$$"
@@ -438,7 +481,8 @@ read_files() { # each path of the data: "SHA MODE UID GID SIZE PATH", then its b
 # --- commands ----------------------------------------------------------------------------------------------------------
 execute() { # runs the words of the data, one a line; goes on when the link is lost; both ends are in the journal
     receive
-    order=$(date +%s)-$$ folder=$state/commands/$(date +%s)-$$
+    order=$(date +%s)-$$
+    folder=$state/commands/$order
     mkdir "$folder" && head -n 2 "$header" >"$folder/about" && tail -n +3 "$header" >"$folder/argv" && : >"$folder/unseen" || refuse 12 "refused no space in $state"
     done_with_data
     set --
@@ -499,25 +543,29 @@ main() {
     root=$(where "$project")
     # Nothing may ever count as within a folder without a name.
     [ -n "$root" ] || root=$project
-    id='' story=0 note='{}' payload='' header='' me=''
+    id='' added='' ends_whole='' left=1 story=0 note='{}' payload='' header='' me=''
     # A state folder that the Docker group shares keeps being shared; any other is its owner's alone.
     if [ -g "$state" ]; then umask 007; fi
     case $verb in
         prepare) prepare ;;
         lock) take_lock; say "held" ;;
         renew) renew_lock; say "held" ;;
-        unlock) receive; wanted=$(head -n 1 "$header"); done_with_data; alone "$project" break_lock "$wanted" ;;
-        release) alone "$project" release; say "released"; say "head $(head_of_journal)" ;;
+        unlock) hear; line=''; next_line; all_heard; done_with_data; alone "$project" break_lock "$line" ;;
+        release) alone "$project" release; say "released"; say_head ;;
+        # Verbs that go together start one program. The lock is given back whether or not the note could be written.
+        opening) prepare; say --; repair; say --; snapshots ;;
+        lock+commit) take_lock; commit ;;
+        note+release) IFS= read -r left && put_down; alone "$project" release; say "released"; if [ -n "$added" ]; then say_head_after; else say_head; fi ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
         commit) commit ;;
-        recover) if untouched; then say "whole"; else hold; recover; let_go; fi ;;
+        recover) repair ;;
         abandon) hold; abandon; let_go ;;
         execute) execute ;;
         last) last_command ;;
-        note) receive; put_down; done_with_data; say "head $(head_of_journal)" ;;
+        note) hear; put_down || { all_heard; refuse 12 "refused cannot write $journal"; }; done_with_data; say_head_after ;;
         journal) [ ! -e "$journal" ] || cat "$journal" || refuse 12 "refused $journal cannot be read" ;;
-        snapshots) for file in "$state/snapshots/"*.json; do [ ! -e "$file" ] || { cat "$file" && say ""; } || refuse 12 "refused $file cannot be read"; done ;;
+        snapshots) snapshots ;;
         prune) receive; hold; prune; let_go ;;
         *) refuse 12 "refused unknown verb $verb" ;;
     esac

@@ -15,7 +15,7 @@ class Locking(Door):
 
         Without `wait` it is taken in the exchange of the next call, which then raises Locked and does nothing else.
         """
-        self._ask("lock", b"0\n", wait)
+        self._ask("lock", b"", wait)
 
     def renew(self) -> None:
         """The heartbeat. Raises Locked when the lock is another's or gone."""

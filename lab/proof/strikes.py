@@ -207,6 +207,17 @@ def _prepared(bed: Bed) -> None:
     bed.writer().prepare()
 
 
+def _first_write(host: HostWriter, bed: Bed) -> None:
+    change = bed.change(host)
+    host.lock(wait=False)
+    host.commit(change)
+
+
+def _end(host: HostWriter, _bed: Bed) -> None:
+    host.note("gate", {"outcome": "pass"}, wait=False)
+    host.release()
+
+
 def _undone(bed: Bed) -> None:
     host = _locked(bed)
     host.undo(host.commit(bed.change(host)))
@@ -226,5 +237,7 @@ OPERATIONS = (
     Operation("a command", _locked, _loud),
     Operation("a journal line", _locked, lambda host, _bed: host.note("gate", {"outcome": "pass"})),
     Operation("prune", _undone, lambda host, _bed: host.prune([found.id for found in host.snapshots()])),
+    Operation("the lock with a commit", _prepared, _first_write),
+    Operation("a note with the release", _locked, _end),
     Operation("reading", _committed, lambda host, bed: bed.change(host)),
 )  # fmt: skip

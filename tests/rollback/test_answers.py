@@ -47,7 +47,7 @@ def test_a_prepared_host_is_read_with_what_is_pending():
     assert host.prepare() == Prepared("/var/x", 1760000000, 1234, HEAD, "t-1", "")
     sent, args, data, timeout_s, become = link.asked[0]
     assert (sent, args) == (program(), ("prepare", "/var/x", "/srv/shop", "run-1", "eve@laptop"))
-    assert (data, timeout_s, become) == (b"0\n", 60.0, False)
+    assert (data, timeout_s, become) == (b"", 60.0, False)
     _, host = told((0, f"clock 1\nfree 2\nhead {HEAD}\n"))
     assert host.prepare().pending is None
 

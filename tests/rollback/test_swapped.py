@@ -263,7 +263,7 @@ def test_a_program_without_its_data_says_that_there_is_none(ready, data):
 
 def test_new_bytes_for_which_there_is_no_room_are_told_from_those_that_did_not_arrive(ready, project, shims, shimmed):
     change = transaction(ready, project, {"docker-compose.yml": b"services: {web: {}}\n"})
-    shims.at("head", "-c 20", FAILS)
+    shims.at("tail", "-c *", FAILS)
     with pytest.raises(Refused, match=r"no space to keep \S.*/docker-compose\.yml in "):
         shimmed.commit(change)
     assert shims.struck

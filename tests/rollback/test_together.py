@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory.errors import Locked
+from inventory.errors import Drift, Locked
 from inventory.local import LocalLink
 from inventory.model import Host, Project
 from rollback.commit import HostWriter, write_of
@@ -79,3 +79,56 @@ def test_what_opens_a_host_is_heard_once_and_asked_again_where_all_was_not_well(
     assert host.link.exchanges == before + 1
     host.link.run('printf t-9 >"$1/pending"; mkdir -p "$1/snapshots"', host.state_dir)
     assert not host.heard(host.link.together(host.opening()))
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Verbs with which the program was started, by a writer."""
+
+    def watch(host):
+        verbs, run = [], host.link.run
+
+        def ran(program, *args, **more):
+            verbs.append(args[0])
+            return run(program, *args, **more)
+
+        monkeypatch.setattr(host.link, "run", ran)
+        return verbs
+
+    return watch
+
+
+def test_what_goes_together_starts_the_program_once(made, project, started):
+    host = made()
+    host.prepare()
+    transaction = change(host, project)
+    verbs = started(host)
+    host.link.together(host.opening())
+    host.lock(wait=False)
+    host.commit(transaction)
+    host.note("gate", {"outcome": "pass"}, wait=False)
+    head = host.release()
+    assert verbs == ["opening", "lock+commit", "note+release"]
+    events = host.journal()
+    assert [event.kind for event in events] == ["begin", "commit", "gate"] and head == events[-1].hash
+
+
+def test_the_lock_is_given_back_though_the_note_with_it_cannot_be_written(made, tmp_path):
+    host = made()
+    host.prepare()
+    host.lock()
+    (tmp_path / "state" / "journal").mkdir()
+    host.note("gate", {"outcome": "pass"}, wait=False)
+    host.release()
+    assert host.owner() is None
+
+
+def test_a_write_that_is_refused_leaves_the_lock_that_was_taken_with_it(made, project):
+    host = made()
+    host.prepare()
+    transaction = change(host, project)
+    (project / "docker-compose.yml").write_text("services: {changed: {}}\n")
+    host.lock(wait=False)
+    with pytest.raises(Drift, match="was changed since it was read"):
+        host.commit(transaction)
+    assert host.owner().run == "run-1" and host.journal() == ()
