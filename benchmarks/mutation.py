@@ -22,7 +22,7 @@ from runbooks.output import Output
 
 MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "planner": (
-        ("runbooks/plan.py", "runbooks/plan_model.py", "runbooks/draft.py", "runbooks/restarts.py", "runbooks/baseline.py"),
+        ("runbooks/plan.py", "runbooks/plan_json.py", "runbooks/plan_model.py", "runbooks/draft.py", "runbooks/restarts.py", "runbooks/baseline.py"),
         ("tests/runbooks/test_plan.py", "tests/runbooks/test_draft.py", "tests/runbooks/test_restarts.py",
          "tests/runbooks/test_baseline.py", "tests/runbooks/test_plan_values.py"),
     ),
