@@ -21,6 +21,8 @@ sum_of() { sum=$(sha256sum <"$1") && [ -n "$sum" ] && sum=${sum%% *} || { sum=''
 # One at a time: an open folder that is locked while a function runs, and free again whatever kills it. Where there is no
 # flock two operators at the very same instant are the only ones who could notice.
 alone() { { flock 9 2>/dev/null; shift; "$@"; } 9<"$1"; }
+# What writes waits for what still writes: the program of a controller that was lost goes on, and somebody may break its lock.
+sole() { if [ -r "$objects" ]; then alone "$objects" "$@"; else "$@"; fi; }
 none() { # PATH...: whether nothing of it is there
     for each; do if [ -e "$each" ] || [ -h "$each" ]; then return 1; fi; done
 }
@@ -46,11 +48,14 @@ hear() { # the length of a header of few lines, which are read as they come in
     IFS= read -r left || refuse 12 "no data"
 }
 next_line() { # -> line, the header's next; fails after the last, and where the data ends before it
-    [ "$left" -gt 0 ] && IFS= read -r line && left=$((left - ${#line} - 1))
+    is_count "$left" && [ "$left" -gt 0 ] && IFS= read -r line && left=$((left - ${#line} - 1))
 }
+# Nothing is reckoned with that may be no number: where it is none a shell ends at once, with a code of its own.
+is_count() { case $1 in '' | *[!0-9]* | 0?* | ????????????????*) return 1 ;; esac; }
 # A link that is cut ends the data early: half a command is none.
 all_heard() { [ "$left" = 0 ] || refuse 12 "refused the data did not arrive whole"; }
 blob() { # OFFSET BYTES: a piece of the data; the last one ends with the data
+    is_count "$1" && is_count "$2" || return 1
     if [ "$(($1 + $2))" = "$end" ]; then tail -c "+$((blobs + $1 + 1))" "$payload"
     elif [ "$1" = 0 ]; then { IFS= read -r left && while next_line; do :; done && head -c "$2"; } <"$payload"
     else tail -c "+$((blobs + $1 + 1))" "$payload" | head -c "$2"; fi
@@ -370,8 +375,9 @@ check_files() { # every file that was read or will be written has the bytes, mod
             note) note=${line#note } ;;
         esac
     done <"$header"
-    end=$story
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+-]*) refuse 12 "refused the data names no transaction" ;; esac
+    is_count "$story" || refuse 12 "refused the data does not say how long the story of $id is"
+    end=$story
     while IFS=' ' read -r word sha mode uid gid link rest; do
         case $word in
             write) path=${rest#* * * * * * * }; inside "$path" ;;
@@ -386,7 +392,13 @@ check_files() { # every file that was read or will be written has the bytes, mod
         [ -w "$above" ] || refuse 12 "refused the folder of $path is not writable for $(id -un)"
         [ "$sha" = absent ] || may_own "$uid" "$gid"
         rest=${rest% "$path"} && size=${rest##* } && from=${rest% *} && from=${from##* }
-        case $from in object | -) ;; *) [ "$((from + size))" -le "$end" ] || end=$((from + size)) ;; esac
+        case $from in
+            object | -) ;;
+            *)
+                is_count "$from" && is_count "$size" || refuse 12 "refused the data does not say where $path is in it"
+                [ "$((from + size))" -le "$end" ] || end=$((from + size))
+                ;;
+        esac
         [ "${rest%% *}" = absent ] || { owner=${rest#* * }; after=${owner#* }; may_own "${owner%% *}" "${after%% *}"; }
     done <"$header"
 }
@@ -425,7 +437,7 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
         && record revert "$id" && rm -f "$state/pending" && flush "$state"
 }
 
-repair() { if untouched; then say "whole"; else hold; recover; let_go; fi; }
+repair() { if untouched; then say "whole"; else hold; sole recover; let_go; fi; }
 untouched() { # whether no run left anything, as far as reading shows: then there is nothing to hold a lock for
     none "$lock" "$state/pending" "$state/tmp/"* "$objects/.new."* "$lock".[0-9]* "$state/snapshots/".[!.]* "$state/commands/"*/unseen || return 1
     for file in "$state/snapshots/"*.files; do none "$file" || [ -e "${file%.files}.json" ] || return 1; done
@@ -554,19 +566,19 @@ main() {
         release) alone "$project" release; say "released"; say_head ;;
         # Verbs that go together start one program. The lock is given back whether or not the note could be written.
         opening) prepare; say --; repair; say --; snapshots ;;
-        lock+commit) take_lock; commit ;;
+        lock+commit) take_lock; sole commit ;;
         note+release) IFS= read -r left && put_down; alone "$project" release; say "released"; if [ -n "$added" ]; then say_head_after; else say_head; fi ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
-        commit) commit ;;
+        commit) sole commit ;;
         recover) repair ;;
-        abandon) hold; abandon; let_go ;;
+        abandon) hold; sole abandon; let_go ;;
         execute) execute ;;
         last) last_command ;;
         note) hear; put_down || { all_heard; refuse 12 "refused cannot write $journal"; }; done_with_data; say_head_after ;;
         journal) [ ! -e "$journal" ] || cat "$journal" || refuse 12 "refused $journal cannot be read" ;;
         snapshots) snapshots ;;
-        prune) receive; hold; prune; let_go ;;
+        prune) receive; hold; sole prune; let_go ;;
         *) refuse 12 "refused unknown verb $verb" ;;
     esac
 }

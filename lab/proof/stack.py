@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +29,7 @@ from runbooks.plan_model import HostPlan, Plan, PlannedFile, Restart, Stage, Sta
 from runbooks.session import Session
 
 GATE = Gate(window_s=0.1, interval_s=0.1, min_samples=1)
-COMPOSE, MADE = "docker-compose.yml", "made.conf"
+COMPOSE, MADE, LOCK = "docker-compose.yml", "made.conf", ".compose-runbook.lock"
 HOST = "here"
 
 
@@ -76,7 +77,11 @@ class Struck(ShellLink):
             raise Unreachable("the link was lost", host=HOST)
 
     def _begin(self, program: str, args: tuple[str, ...], data: bytes) -> None:
-        """Starts a program, gives it all its data, and does not wait for it: on a host it goes on without us."""
+        """Starts a program, gives it all its data, and does not wait for it: on a host it goes on without us.
+
+        Waits until it holds the lock (as what writes does first) or has ended: before that nothing has begun, and who comes
+        next could not know that anything will.
+        """
         environment = {"PATH": f"{self.path}:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/nonexistent"}
         child = subprocess.Popen(
             [*SHELLS[self.shell], "-c", program, "sh", *args], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
@@ -85,6 +90,9 @@ class Struck(ShellLink):
         assert child.stdin  # noqa: S101 - it is a pipe
         child.stdin.write(data)
         child.stdin.close()
+        lock = Path(self.host.project.directory) / LOCK
+        while child.poll() is None and not lock.is_symlink():
+            time.sleep(0.001)
 
 
 def make(bed: Bed) -> None:

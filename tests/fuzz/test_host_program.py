@@ -90,6 +90,37 @@ def test_a_header_that_names_no_transaction_writes_nothing(sent, name):
     assert sent.bed.files() == sent.before
 
 
+@pytest.mark.parametrize("number", [b"id", b"t-1", b"08", b"-1", b"1e3", b"$x", b"99999999999999999999"])
+@pytest.mark.parametrize(("line", "word"), [(b"story ", 1), (b"write ", 11), (b"write ", 12)])
+def test_a_header_with_a_number_that_is_none_writes_nothing(sent, line, word, number):
+    lines = list(sent.lines)
+    at = next(at for at, each in enumerate(lines) if each.startswith(line) and each.split(b" ")[word].isdigit())
+    words = lines[at].split(b" ")
+    words[word] = number
+    lines[at] = b" ".join(words)
+    reply = sent.holds("commit", sent.packed(lines))
+    assert reply.exit == 12, reply
+    assert sent.bed.files() == sent.before
+
+
+@pytest.mark.parametrize("word", range(1, 13))
+def test_a_header_that_lacks_a_word_writes_nothing(sent, word):
+    at = next(at for at, each in enumerate(sent.lines) if each.startswith(b"write "))
+    words = sent.lines[at].split(b" ")
+    for lacking in ([*words[:word], b"", *words[word + 1 :]], [*words[:word], *words[word + 1 :]]):
+        reply = sent.holds("commit", sent.packed([*sent.lines[:at], b" ".join(lacking), *sent.lines[at + 1 :]]))
+        assert reply.exit in {10, 12}, reply
+        assert sent.bed.files() == sent.before
+
+
+@pytest.mark.parametrize("length", [b"", b"x", b"08", b"-1", b"1 2", b"99999999999999999999"])
+@pytest.mark.parametrize("verb", ["commit", "read", "note", "unlock", "prune"])
+def test_data_whose_length_is_no_number_does_nothing(sent, verb, length):
+    reply = sent.holds(verb, length + b"\n" + sent.data)
+    assert reply.exit == 12, reply
+    assert sent.bed.files() == sent.before
+
+
 @given(data=some.data())
 @usual
 def test_a_header_with_other_words_writes_all_or_nothing_and_never_outside(sent, data):
