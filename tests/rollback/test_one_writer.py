@@ -28,7 +28,9 @@ def waits_for(folder):
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="flock is not on this machine")
-def test_what_writes_waits_for_what_still_writes_although_its_lock_was_broken(shell, ready, writer, shims, project, tmp_path):
+def test_what_writes_waits_for_what_still_writes_although_its_lock_was_broken(
+    shell, ready, writer, shims, project, tmp_path
+):
     there, go = shims.outside / "there", shims.outside / "go"
     shims.at("mv", "*/snapshots/.t-1.json*", 'touch "$OUTSIDE/there"; until [ -e "$OUTSIDE/go" ]; do sleep 0.01; done')
     lost = writer(shell, path=str(shims.folder), more=shims.more)
