@@ -6,9 +6,12 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from checks.model import Probe
@@ -110,3 +113,32 @@ class Mesh:
 def probed(mesh: Mesh, more: str = "") -> Judgement:
     """What the gate's probe makes of the authority's word."""
     return kind.judge(Probe("mesh", "m", "mesh-authority", {}), Answer(0, servers.get(mesh.authority.port, f"/mesh{more}").text, 0.1))  # fmt: skip
+
+
+@dataclass
+class Asked:
+    """What the caller's requests came to, which go one after another all the while: how many, and those that failed."""
+
+    done: int = 0
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+
+@contextmanager
+def asking(mesh: Mesh) -> Iterator[Asked]:
+    """Requests through both sidecars, without a pause, until the block ends."""
+    ended, asked = threading.Event(), Asked()
+
+    def ask() -> None:
+        while not ended.is_set():
+            found = got(mesh.outbound)
+            asked.done += 1
+            if found != (200, "URI=spiffe://shop/caller"):
+                asked.failed.append(found)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        ended.set()
+        thread.join()

@@ -10,7 +10,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 from runbooks.steps import envoy, mesh_services
 from runbooks.steps.envoy import Pass, Port, Sidecar, Target
 from tests.services import meshes, servers
-from tests.services.mesh_pair import CALLERS, HTTP, SAYS, Mesh, got, probed
+from tests.services.mesh_pair import CALLERS, HTTP, SAYS, Mesh, asking, got, probed
 from tests.services.meshes import DOMAIN
 
 pytestmark = [
@@ -76,19 +75,8 @@ def test_private_keys_are_nobody_else_s_to_read_and_the_authority_s_is_not_with_
 def test_certificates_are_renewed_without_a_failed_request(tmp_path: Path) -> None:
     with ExitStack() as held:
         mesh = Mesh(tmp_path, held, renew_s=1).serving()
-        ended, failed, done = threading.Event(), list[tuple[int, str]](), [0]
-
-        def ask() -> None:
-            while not ended.is_set():
-                found = got(mesh.outbound)
-                done[0] += 1
-                if found != (200, "URI=spiffe://shop/caller"):
-                    failed.append(found)
-
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
-            seen: set[bytes] = set()
+        seen: set[bytes] = set()
+        with asking(mesh) as asked:
 
             def renewed() -> bool:
                 """Whether the sidecar itself has shown three certificates, one after another."""
@@ -97,13 +85,10 @@ def test_certificates_are_renewed_without_a_failed_request(tmp_path: Path) -> No
                     context.maximum_version = ssl.TLSVersion.TLSv1_2
                     with context.wrap_socket(plain) as found:
                         seen.add(found.getpeercert(binary_form=True) or b"")
-                return len(seen) >= 4 and done[0] > 20
+                return len(seen) >= 4 and asked.done > 20
 
             servers.until(renewed)
-        finally:
-            ended.set()
-            asking.join()
-        assert failed == []
+        assert asked.failed == []
         # It is the caller's own connections that were made anew, with its own new certificates.
         assert meshes.counted(mesh.caller_metrics, "envoy_cluster_ssl_handshake") >= 1
 

@@ -7,14 +7,13 @@ import shutil
 import ssl
 import subprocess
 import sys
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.services import meshes, servers
-from tests.services.mesh_pair import Mesh, got, probed
+from tests.services.mesh_pair import Mesh, asking, got, probed
 from tests.services.meshes import DOMAIN
 from tests.services.test_authority import of_before
 
@@ -40,18 +39,7 @@ def test_the_authority_s_own_certificate_is_followed_by_another_without_a_failed
         mesh = Mesh(tmp_path, held, renew_s=1)
         mesh.serve()
         servers.until(lambda: got(mesh.outbound)[0] == 200)
-        ended, failed, done = threading.Event(), list[tuple[int, str]](), [0]
-
-        def ask() -> None:
-            while not ended.is_set():
-                found = got(mesh.outbound)
-                done[0] += 1
-                if found != (200, "URI=spiffe://shop/caller"):
-                    failed.append(found)
-
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
+        with asking(mesh) as asked:
             bundle = mesh.authority.certificates / "caller" / "current" / "authority.pem"
             servers.until(
                 lambda: mesh.authority.document["authority"]["stage"] == "one" and old not in bundle.read_bytes()
@@ -59,12 +47,9 @@ def test_the_authority_s_own_certificate_is_followed_by_another_without_a_failed
             new = (tmp_path / "authority" / "authority.pem").read_bytes()
             # What the sidecar shows is the new one's, and it trusts what the new one signed.
             servers.until(lambda: mesh.answer(trusting(new, mesh)).startswith(b"HTTP/1.1 200"))
-            before = done[0]
-            servers.until(lambda: done[0] > before + 20)
-        finally:
-            ended.set()
-            asking.join()
-        assert failed == []
+            before = asked.done
+            servers.until(lambda: asked.done > before + 20)
+        assert asked.failed == []
         assert new != old
         assert not mesh.answer(trusting(old, mesh)).startswith(b"HTTP/")
         assert bundle.read_bytes() == new
