@@ -15,14 +15,15 @@ trap '' HUP PIPE
 say() { printf '%s\n' "$*"; }
 refuse() { code=$1; shift; say "$*"; rm -f "${payload:-}" "${header:-}"; exit "$code"; }
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
-flush() { sync "$1" 2>/dev/null || sync; }
-has_bytes() { [ "$(($(wc -c <"$1")))" = "$2" ]; }
+flush() { sync "$@" 2>/dev/null || sync; } # PATH...: all of them are sure afterwards, in whichever order
+has_bytes() { bytes=$(wc -c <"$1") && [ -n "$bytes" ] && [ "$((bytes))" = "$2" ]; }
 sum_of() { sum=$(sha256sum <"$1") && [ -n "$sum" ] && sum=${sum%% *} || { sum=''; return 1; }; } # FILE -> sum
 # One at a time: an open folder that is locked while a function runs, and free again whatever kills it. Where there is no
 # flock two operators at the very same instant are the only ones who could notice.
-alone() { { flock 9 2>/dev/null; shift; "$@"; } 9<"$1"; }
-# What writes waits for what still writes: the program of a controller that was lost goes on, and somebody may break its lock.
-sole() { if [ -r "$objects" ]; then alone "$objects" "$@"; else "$@"; fi; }
+alone() { { flock 9 2>/dev/null; tip=''; shift; "$@"; } 9<"$1"; }
+# What writes waits for what still writes, a line of the journal too: the program of a controller that was lost goes on, and
+# somebody may break its lock.
+sole() { if [ -r "$state" ]; then alone "$state" "$@"; else "$@"; fi; }
 none() { # PATH...: whether nothing of it is there
     for each; do if [ -e "$each" ] || [ -h "$each" ]; then return 1; fi; done
 }
@@ -30,14 +31,11 @@ line_break='
 '
 no_hash=0000000000000000000000000000000000000000000000000000000000000000
 
-receive() { # the data, which is kept until it is done with, and of it the header
-    ready_for_data
-    cat >"$payload" || refuse 12 "no space for the data in $state"
-    { IFS= read -r length || refuse 12 "no data"; head -c "$length" >"$header" || refuse 12 "no space for the data in $state"; } <"$payload"
-    left=$length
-    while next_line; do :; done <"$header"
+receive() { # the header of the data, which is kept until it is done with
+    hear
+    while next_line; do heading=$heading$line$line_break; done
     all_heard
-    blobs=$((${#length} + 1 + length)) end=0
+    printf '%s' "$heading" >"$header" || refuse 12 "no space for the data in $state"
 }
 ready_for_data() {
     payload=$state/tmp/payload.$$ header=$state/tmp/header.$$
@@ -54,11 +52,11 @@ next_line() { # -> line, the header's next; fails after the last, and where the 
 is_count() { case $1 in '' | *[!0-9]* | 0?* | ????????????????*) return 1 ;; esac; }
 # A link that is cut ends the data early: half a command is none.
 all_heard() { [ "$left" = 0 ] || refuse 12 "refused the data did not arrive whole"; }
-blob() { # OFFSET BYTES: a piece of the data; the last one ends with the data
+blob() { # OFFSET BYTES: a piece of what follows the header; the last one ends with the data
     is_count "$1" && is_count "$2" || return 1
-    if [ "$(($1 + $2))" = "$end" ]; then tail -c "+$((blobs + $1 + 1))" "$payload"
-    elif [ "$1" = 0 ]; then { IFS= read -r left && while next_line; do :; done && head -c "$2"; } <"$payload"
-    else tail -c "+$((blobs + $1 + 1))" "$payload" | head -c "$2"; fi
+    if [ "$1" = 0 ]; then head -c "$2" "$payload"
+    elif [ "$(($1 + $2))" = "$end" ]; then tail -c "+$(($1 + 1))" "$payload"
+    else tail -c "+$(($1 + 1))" "$payload" | head -c "$2"; fi
 }
 done_with_data() { rm -f "$payload" "$header"; }
 
@@ -95,23 +93,24 @@ $1
 LINE
 ) && [ -n "$hash" ] && hash=${hash%% *} || { hash=''; return 1; }
 }
-record() { # KIND ID DATA
-    [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
-    alone "$state" append "$@"
-}
-put_down() { # an event of the data: its kind, what it is about, what it says
+record() { append "$@" && flush "$journal"; } # KIND ID DATA; among what is sole
+put_down() { # among what is sole: an event of the data: its kind, what it is about, what it says
     next_line && kind=$line && next_line && about=$line && next_line && said=$line \
         && [ "$left" = 0 ] && [ -n "$kind" ] && [ -n "$about" ] && record "$kind" "$about" "$said"
 }
-append() {
+append() { # KIND ID DATA: a line that is sure when the journal is; `tip` is the one before, where that is known
     # Half of what should be said is worse than nothing: no later line could make the journal whole again.
+    [ -n "${3:-}" ] || set -- "$1" "$2" '{}'
     case $3 in '{'*'}') ;; *) return 1 ;; esac
-    last_line || { mend_journal >/dev/null && last_line; } || return 1
-    hash_of_last || return 1
+    if [ -n "$tip" ]; then hash_of_line "$tip" || return 1
+    else
+        last_line || { mend_journal >/dev/null && last_line; } || return 1
+        hash_of_last || return 1
+    fi
     at=$(now)
     added="{\"previous\":\"$hash\",\"at\":\"$at\",\"kind\":\"$1\",\"run\":\"$run\",\"id\":\"$2\",\"who\":\"$who\",\"data\":$3}"
-    printf '%s\n' "$added" >"$state/tmp/line.$$" || return 1
-    cat "$state/tmp/line.$$" >>"$journal" && flush "$journal" && rm -f "$state/tmp/line.$$"
+    tip=''
+    printf '%s\n' "$added" >>"$journal" && tip=$added
 }
 mend_journal() { # a line that a full disk or a power cut left unfinished is set aside; takes no room
     last_line
@@ -128,8 +127,7 @@ mend_journal() { # a line that a full disk or a power cut left unfinished is set
 # --- the lock: a symbolic link whose target is its owner's data, atomic with its content ------------------------------
 lock_text() { clock=$(date +%s) && [ -n "$clock" ] && text="run=$run who=$who since=${1:-$clock} renewed=$clock"; } # SINCE -> text
 holds_lock() { case $(readlink "$lock") in "run=$run "*) return 0 ;; esac; return 1; }
-take_lock() { alone "$project" try_lock; code=$?; [ "$code" = 0 ] || exit "$code"; }
-try_lock() {
+take_lock() { # a link is made or is there: nothing else needs to be waited for
     lock_text '' || refuse 12 "refused the clock of this host cannot be read"
     if ln -s -n "$text" "$lock" 2>/dev/null; then return 0; fi
     if holds_lock; then return 0; fi
@@ -173,7 +171,7 @@ place() { # -> file: itself, when it is a link inside the project; a link that l
 # in its place, and new files take shape in a folder of our own, which nobody else can write in.
 within() ( # FILE COMMAND...: in the folder of a file, if that is in the project
     cd -P "${1%/*}/" 2>/dev/null || exit 1
-    here=$(pwd -P) name=${1##*/}
+    here=$PWD name=${1##*/}
     case $here/ in "$root"/*) ;; *) exit 1 ;; esac
     shift
     "$@"
@@ -217,14 +215,15 @@ keep() { # PATH SHA: store an object once
         && mv -f "$objects/.new.$$" "$objects/$2"
 }
 draft() { # SOURCE BOX MODE UID GID: within its target's folder, a new file, whole and synced, in a folder of our own
-    rm -rf "./$2" && mkdir -m 700 "./$2" && cd -P "./$2" && [ "$(pwd -P)" = "$here/$2" ] || return 1
-    cp "$1" new && chmod "$3" new || return 1
-    # An owner that is right already is left alone: who is not root may not even set it to itself on some systems.
-    [ "$(stat -c '%u %g' new)" = "$4 $5" ] || chown "$4:$5" new || return 1
-    chmod "$3" new && flush new && flush .
+    none "./$2" || rm -rf "./$2" || return 1
+    mkdir -m 700 "./$2" && cd -P "./$2" && [ "$PWD" = "$here/$2" ] && cp "$1" new && chmod "$3" new || return 1
+    # An owner that is right already is left alone: who is not root may not even set it to itself on some systems. A new
+    # one takes bits of the mode along.
+    [ "$(stat -c '%u %g' new)" = "$4 $5" ] || { chown "$4:$5" new && chmod "$3" new; } || return 1
+    flush new
 }
 unbox() { # BOX: within its target's folder, the new file takes its name
-    cd -P "./$1" && [ "$(pwd -P)" = "$here/$1" ] && take_name new "../$name" && cd .. && rmdir "./$1"
+    cd -P "./$1" && [ "$PWD" = "$here/$1" ] && take_name new "../$name" && cd .. && rmdir "./$1"
 }
 put() { # SOURCE PATH MODE UID GID: takes its name only when it is whole
     within "$2" draft "$1" ".compose-runbook.$id.back" "$3" "$4" "$5" && within "$2" unbox ".compose-runbook.$id.back" \
@@ -234,7 +233,7 @@ remove() { rm -f "./$name"; }
 clear_boxes() { rm -rf "./.compose-runbook.$id".*; }
 take_away() { within "$1" remove && ground "$1" && flush "$above" && clear_folders "$1"; }
 make_folder() { # UID GID: within the folder above it
-    mkdir "./$name" && cd -P "./$name" && [ "$(pwd -P)" = "$here/$name" ] && chmod 755 . || return 1
+    mkdir "./$name" && cd -P "./$name" && [ "$PWD" = "$here/$name" ] && chmod 755 . || return 1
     [ "$(stat -c '%u %g' .)" = "$1 $2" ] || chown "$1:$2" .
 }
 make_folders() { # PATH UID GID: the folders that it needs; those that were missing are remembered, to go with the last file
@@ -304,41 +303,68 @@ prepare() {
 
 commit() {
     receive
+    cat >"$payload" || refuse 12 "no space for the data in $state"
     holds_lock || refuse 11 "locked $(date +%s) $(readlink "$lock")"
     [ ! -s "$state/pending" ] || refuse 14 "pending $(cat "$state/pending")"
     check_files
-    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
-        [ "$word" = write ] || continue
-        place "$path" || refuse 12 "refused the link $path cannot be read"
-        [ "$sha" = absent ] || keep "$file" "$sha" || refuse 12 "refused no space to keep $path in $state"
-        if [ "$new" != absent ] && [ "$from" != object ]; then
-            blob "$from" "$size" >"$state/tmp/blob.$$" || refuse 12 "refused no space to keep $path in $state"
-            keep "$state/tmp/blob.$$" "$new" || {
-                sum_of "$state/tmp/blob.$$" && [ "$sum" = "$new" ] || refuse 12 "refused $path did not arrive whole"
-                refuse 12 "refused no space to keep $path in $state"
-            }
-            rm -f "$state/tmp/blob.$$"
-            continue
-        fi
-        [ "$new" = absent ] || is_whole "$new" || refuse 12 "refused the kept copy of $path is damaged"
-    done <"$header"
-    flush "$objects" && grep '^write ' "$header" >"$state/snapshots/.$id.files" && flush "$state/snapshots/.$id.files" \
-        && mv -f "$state/snapshots/.$id.files" "$state/snapshots/$id.files" \
-        && blob 0 "$story" >"$state/snapshots/.$id.json" && has_bytes "$state/snapshots/.$id.json" "$story" && flush "$state/snapshots/.$id.json" && flush "$state/snapshots" \
-        || refuse 12 "refused no space for the snapshot in $state"
-    record begin "$id" || refuse 12 "refused cannot write $journal"
-    printf '%s\n' "$id" >"$state/tmp/pending.$$" && flush "$state/tmp/pending.$$" && mv -f "$state/tmp/pending.$$" "$state/pending" \
+    keep_all
+    append begin "$id" || refuse 12 "refused cannot write $journal"
+    printf '%s\n' "$id" >"$state/tmp/pending.$$" && flush "$journal" "$state/tmp/pending.$$" && mv -f "$state/tmp/pending.$$" "$state/pending" \
         && flush "$state" || refuse 12 "refused cannot write in $state"
-    # Only now can it be undone: a snapshot that is listed is one whose files were all written.
     failed=
-    stand_by && exchange && mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" && flush "$state/snapshots" || failed=${failed:-the snapshot}
+    stand_by && exchange || failed=${failed:-the snapshot}
     if [ -n "$failed" ]; then
         revert && refuse 12 "refused $failed could not be written; every file is as it was"
         refuse 14 "pending $id"
     fi
-    record commit "$id" "$note" && rm -f "$state/pending" && flush "$state" || refuse 14 "pending $id"
-    done_with_data
+    record commit "$id" "$note" && rm -f "$payload" "$header" "$state/pending" && flush "$state" || refuse 14 "pending $id"
     say_head_after
+}
+keep_all() { # all that undoes the transaction: the bytes of each file, old and new, by their sum, which files, and its story
+    listed=''
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
+        [ "$word" = write ] || continue
+        place "$path" || refuse 12 "refused the link $path cannot be read"
+        [ "$sha" = absent ] || is_kept "$sha" || cp "$file" "$state/tmp/$sha" || refuse 12 "refused no space to keep $path in $state"
+        if [ "$new" = absent ]; then continue; fi
+        if [ "$from" = object ]; then is_whole "$new" || refuse 12 "refused the kept copy of $path is damaged"
+        else is_kept "$new" || blob "$from" "$size" >"$state/tmp/$new" || refuse 12 "refused no space to keep $path in $state"; fi
+    done <"$header"
+    [ -z "$listed" ] || are_whole || say_lost
+    record_kept || refuse 12 "refused no space for the snapshot in $state"
+}
+record_kept() { # all of it is whole before any of it has its name
+    notes=$state/snapshots/.$id
+    printf '%s' "$writes" >"$notes.files" && blob 0 "$story" >"$notes.json" && has_bytes "$notes.json" "$story" || return 1
+    set --
+    for each in $listed; do set -- "$@" "$state/tmp/$each"; done
+    flush "$@" "$notes.files" "$notes.json" && mv -f "$notes.files" "$state/snapshots/$id.files" || return 1
+    if [ $# = 0 ]; then flush "$state/snapshots"; else mv -f "$@" "$objects/" && flush "$objects" "$state/snapshots"; fi
+}
+is_kept() { # SUM -> listed: whether an object has its bytes, or is going to
+    case " $listed " in *" $1 "*) return 0 ;; esac
+    if [ -e "$objects/$1" ] && is_whole "$1"; then return 0; fi
+    listed="$listed $1"
+    return 1
+}
+are_whole() { # whether each new object has the bytes of its name
+    sums=
+    for each in $listed; do sums="$sums${sums:+$line_break}$each  $each"; done
+    (cd -P "$state/tmp" && sha256sum -c) >/dev/null 2>&1 <<SUMS
+$sums
+SUMS
+}
+say_lost() { # which of the new objects is not as it should be
+    while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
+        [ "$word" = write ] || continue
+        for each in "$sha" "$new"; do
+            case " $listed " in *" $each "*) ;; *) continue ;; esac
+            sum_of "$state/tmp/$each" && [ "$sum" = "$each" ] && continue
+            [ "$each" = "$sha" ] && refuse 12 "refused no space to keep $path in $state"
+            refuse 12 "refused $path did not arrive whole"
+        done
+    done <"$header"
+    refuse 12 "refused what is kept in $state cannot be looked at"
 }
 stand_by() { # every new file is beside its target, whole, before the first takes its name: all the room is had by then
     number=0
@@ -349,20 +375,22 @@ stand_by() { # every new file is beside its target, whole, before the first take
             && within "$file" draft "$objects/$new" ".compose-runbook.$id.$number" "$newmode" "$newuid" "$newgid" || { failed=$path; return 1; }
     done <"$state/snapshots/$id.files"
 }
-exchange() { # the files take their names, one right after the other
+exchange() { # the files take their names, one right after the other; then the snapshot that undoes them can be seen
     number=0
+    set -- "$state/snapshots"
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         number=$((number + 1))
         place "$path" || { failed=$path; return 1; }
         if [ "$new" = absent ]; then within "$file" remove || { failed=$path; return 1; }
         else within "$file" unbox ".compose-runbook.$id.$number" || { failed=$path; return 1; }; fi
+        ground "$file"
+        [ "$above" = "$1" ] || set -- "$above" "$@"
     done <"$state/snapshots/$id.files"
-    flushed=
+    mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" || return 1
+    flush "$@" || { failed='what the folders of the new files hold'; return 1; }
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
-        place "$path" || { failed=$path; return 1; }
-        [ "$flushed" = "${file%/*}" ] || { ground "$file" && flush "$above"; } || { failed=$path; return 1; }
-        flushed=${file%/*}
-        [ "$new" != absent ] || clear_folders "$file" || { failed=$path; return 1; }
+        [ "$new" = absent ] || continue
+        place "$path" && clear_folders "$file" || { failed=$path; return 1; }
     done <"$state/snapshots/$id.files"
 }
 
@@ -373,6 +401,7 @@ check_files() { # every file that was read or will be written has the bytes, mod
             id) id=${line#id } ;;
             story) story=${line#story } ;;
             note) note=${line#note } ;;
+            write) writes=$writes$line$line_break ;;
         esac
     done <"$header"
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+-]*) refuse 12 "refused the data names no transaction" ;; esac
@@ -445,7 +474,7 @@ untouched() { # whether no run left anything, as far as reading shows: then ther
     [ $# -le 20 ] && { [ -n "$ends_whole" ] || last_line; }
 }
 recover() { # finishes or reverts what was interrupted, and says which
-    alone "$state" mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
+    mend_journal || { let_go; refuse 12 "refused the unfinished last line of $journal cannot be set aside"; }
     rm -f "$state/tmp/"* "$objects/.new."* "$lock".[0-9]*
     commands_unseen
     if [ ! -s "$state/pending" ]; then
@@ -499,13 +528,13 @@ execute() { # runs the words of the data, one a line; goes on when the link is l
     done_with_data
     set --
     while IFS= read -r line; do set -- "$@" "$line"; done <"$folder/argv"
-    about=$(head -n 1 "$folder/about") && record command-begin "$order" "$about" || refuse 12 "refused cannot write $journal"
+    about=$(head -n 1 "$folder/about") && sole record command-begin "$order" "$about" || refuse 12 "refused cannot write $journal"
     (
         trap '' HUP INT
         life_of "$(exec sh -c 'echo $PPID')" >"$folder/life"
         (cd "$project" && exec "$@") >"$folder/out" 2>&1 </dev/null
         code=$?
-        record command-end "$order" "{\"exit\":$code}"
+        sole record command-end "$order" "{\"exit\":$code}"
         printf '%s\n' "$code" >"$folder/.exit" && mv "$folder/.exit" "$folder/exit"
     ) >/dev/null 2>&1 </dev/null &
     wait $!
@@ -555,7 +584,7 @@ main() {
     root=$(where "$project")
     # Nothing may ever count as within a folder without a name.
     [ -n "$root" ] || root=$project
-    id='' added='' ends_whole='' left=1 story=0 note='{}' payload='' header='' me=''
+    id='' added='' tip='' ends_whole='' left=1 story=0 note='{}' heading='' writes='' payload='' header='' me=''
     # A state folder that the Docker group shares keeps being shared; any other is its owner's alone.
     if [ -g "$state" ]; then umask 007; fi
     case $verb in
@@ -567,7 +596,7 @@ main() {
         # Verbs that go together start one program. The lock is given back whether or not the note could be written.
         opening) prepare; say --; repair; say --; snapshots ;;
         lock+commit) take_lock; sole commit ;;
-        note+release) IFS= read -r left && put_down; alone "$project" release; say "released"; if [ -n "$added" ]; then say_head_after; else say_head; fi ;;
+        note+release) IFS= read -r left && sole put_down; alone "$project" release; say "released"; if [ -n "$added" ]; then say_head_after; else say_head; fi ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
         commit) sole commit ;;
@@ -575,7 +604,7 @@ main() {
         abandon) hold; sole abandon; let_go ;;
         execute) execute ;;
         last) last_command ;;
-        note) hear; put_down || { all_heard; refuse 12 "refused cannot write $journal"; }; done_with_data; say_head_after ;;
+        note) hear; sole put_down || { all_heard; refuse 12 "refused cannot write $journal"; }; done_with_data; say_head_after ;;
         journal) [ ! -e "$journal" ] || cat "$journal" || refuse 12 "refused $journal cannot be read" ;;
         snapshots) snapshots ;;
         prune) receive; hold; sole prune; let_go ;;

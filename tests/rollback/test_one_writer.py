@@ -42,7 +42,7 @@ def test_what_writes_waits_for_what_still_writes_although_its_lock_was_broken(
             until(there.exists, "the rename of the snapshot")
             other.unlock()
             repairs = both.submit(other.recover)
-            until(lambda: repairs.done() or waits_for(tmp_path / "state" / "objects"), "waiting for what still writes")
+            until(lambda: repairs.done() or waits_for(tmp_path / "state"), "waiting for what still writes")
             assert not repairs.done()
         finally:
             go.touch()
