@@ -21,7 +21,7 @@ from checks.probes.kind import Answer
 from inventory import inventory
 from inventory.engine import Compose
 from inventory.errors import RunbookError
-from inventory.link import Reply
+from inventory.link import Call, Reply
 from inventory.model import Host, Project
 from inventory.replies import understood
 from inventory.secrets import Mask
@@ -65,6 +65,9 @@ class Parrot:
     def run(self, _program: str, *_args: str, **_more: Any) -> Reply:
         self.exchanges += 1
         return Reply(self.code, self.out, self.out[:200], 0.01)
+
+    def together(self, calls: Sequence[Call], **_more: Any) -> list[Reply]:
+        return [self.run(each.program, *each.args) for each in calls]
 
 
 @cache

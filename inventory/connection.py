@@ -56,8 +56,12 @@ class SshLink:
     def run(self, program: str, *args: str, data: bytes = b"", timeout_s: float = 60.0, become: bool = False,
             limit: int = 64 << 20, alone: bool = False) -> Reply:  # fmt: skip
         call = Call(program, args, data, become)
-        if not alone and len(data) <= LARGEST:
-            return self.together([call], timeout_s=timeout_s, limit=limit)[0]
+        return (
+            self._alone(call, timeout_s, limit) if alone else self.together([call], timeout_s=timeout_s, limit=limit)[0]
+        )
+
+    def _alone(self, call: Call, timeout_s: float, limit: int) -> Reply:
+        """Runs a program in a session of its own."""
         words, data = self._words(call)
         with self._lock:
             self.exchanges += 1
@@ -73,12 +77,14 @@ class SshLink:
             except (OSError, EOFError, transport.ssh_error()) as error:
                 raise Unreachable(f"the link was lost: {error or type(error).__name__}", host=self.host.name) from None
         reply = Reply(exit_code, out, err, time.monotonic() - begin)
-        if become:
+        if call.become:
             become_.check(reply, self.host)
         return reply
 
     def together(self, calls: Sequence[Call], *, timeout_s: float = 60.0, limit: int = 64 << 20) -> list[Reply]:
-        commands = [Command(*self._words(call)) for call in calls]
+        if len(calls) == 1 and len(calls[0].data) > LARGEST:
+            return [self._alone(calls[0], timeout_s, limit)]
+        commands = [Command(*self._words(call), call.own) for call in calls]
         with self._lock:
             self.exchanges += 1
         with self._sessions:

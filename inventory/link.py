@@ -36,12 +36,16 @@ class Reply:
 
 @frozen
 class Call:
-    """A program of an exchange: POSIX sh text, its `$1 ...`, its standard input, and whether it runs as root."""
+    """A program of an exchange: POSIX sh text, its `$1 ...`, its standard input, and whether it runs as root.
+
+    `own`: as a process of its own, whose number `$$` no other program has and whose words the process list shows.
+    """
 
     program: str
     args: tuple[str, ...] = ()
     data: bytes = b""
     become: bool = False
+    own: bool = False
 
 
 class Link(Protocol):

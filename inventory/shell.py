@@ -35,10 +35,11 @@ WAIT_S = 0.5
 
 @dataclass(frozen=True)
 class Command:
-    """One program of an exchange: its words, and what stands on its standard input."""
+    """One program of an exchange: its words, what stands on its standard input, whether it is a process of its own."""
 
     words: Sequence[str]
     data: bytes = b""
+    own: bool = False
 
 
 @dataclass(frozen=True)

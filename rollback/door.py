@@ -17,6 +17,8 @@ STALE_S = 120
 DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
 JOINED = {("lock", "commit"), ("note", "release")}
 """Verbs that one start of the program does, where one follows the other: a start costs a host as much as two other programs."""
+OWN = ("execute", "renew")
+"""Verbs that are a process of their own: the number of one stands in a name that is made once, or is never written over."""
 _OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")
 
 
@@ -60,7 +62,9 @@ class Door:
 
     def _as_call(self, verb: str, data: bytes = b"") -> Call:
         words = (verb, self.state_dir, self.project_dir, self._holder, self.who)
-        return Call(program(), words, data, self.link.host.become)
+        # Whether a holder that is one of several is gone is told by the words of its processes (`runbooks.commands.errands`).
+        own = verb in OWN or self._holder != self.run
+        return Call(program(), words, data, self.link.host.become, own)
 
     def _exchange(self, verb: str, data: bytes, timeout_s: float) -> Reply:
         """One exchange: what was put off, then this. Raises Locked when the lock that was to be taken is another's."""
@@ -75,7 +79,7 @@ class Door:
             first, ahead = queued.pop()
             verb, data = f"{first}+{verb}", ahead or data
         last = self._as_call(verb, data)
-        if not queued:
+        if not queued and not last.own:
             return self.link.run(last.program, *last.args, data=data, timeout_s=timeout_s, become=last.become)
         *before, reply = self.link.together([*(self._as_call(*each) for each in queued), last], timeout_s=timeout_s)
         for (earlier, _), found in zip(queued, before, strict=True):

@@ -36,6 +36,9 @@ class Parrot:
         code, out = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return Reply(code, out.encode() if isinstance(out, str) else out, b"on standard error", 1.5)
 
+    def together(self, calls, **more):
+        return [self.run(each.program, *each.args, data=each.data, become=each.become, **more) for each in calls]
+
 
 def told(*answers, **more):
     link = Parrot(*answers, **more)
