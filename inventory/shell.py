@@ -2,7 +2,7 @@
 
 A session of its own for every program would cost the host a process of sshd and a login shell each time (four cost 1.8
 times one: FACTS). A frame is one compound command, so a frame that arrives cut off is a syntax error and does nothing;
-a reply ends with a mark that no program can know.
+a reply ends with a mark that no program can know. A long program is a function of the shell, which reads its text once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import secrets
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -25,9 +25,9 @@ CHUNK = 1 << 15
 LARGEST = 1 << 20
 """Bytes of a frame's data; a shell holds a frame in memory while it reads it."""
 INLINE = 1 << 10
-"""Characters of a word that is sent anew each time; a longer one, a program, is kept by the shell under a name."""
+"""Characters of a word that is sent anew each time; a longer one is kept by the shell under a name."""
 KEPT = 24
-"""Words that a shell keeps."""
+"""Programs and words that a shell keeps."""
 SLACK = 1 << 12
 """Bytes that an exchange's marks may take beside its replies."""
 WAIT_S = 0.5
@@ -94,20 +94,43 @@ class Shell:
             raise
 
     def _frame(self, command: Command, mark: str) -> str:
-        """A program as one compound command; before it, long words (the program's text) that the shell does not have yet."""
-        ahead, words = "", []
-        for word in command.words:
-            text = shlex.quote(word)
-            name = "p" + sha256(word.encode("utf-8", "surrogateescape")).hexdigest()[:24] if len(word) > INLINE else ""
-            if name and (name in self._kept or len(self._kept) < KEPT):
-                ahead += "" if name in self._kept else f"{name}={text}\n"
-                self._kept.add(name)
-                text = f'"${name}"'
-            words.append(text)
+        """A program as one compound command; before it, the long texts of it that the shell does not have yet."""
+        ahead: list[str] = []
+        text = "" if command.own else self._called(command.words, ahead)
+        text = text or self._words(command.words, ahead)
         source, nothing = _piped(command.data), "" if command.data else " </dev/null"
         begin = f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2"
         end = f"printf '\\n%s %s\\n' {mark} $?; printf '\\n%s\\n' {mark} >&2"
-        return f"{ahead}{{ {begin}; {source}{' '.join(words)}{nothing}\n{end}; }}\n"
+        return f"{''.join(ahead)}{{ {begin}; {source}{text}{nothing}\n{end}; }}\n"
+
+    def _called(self, words: Sequence[str], ahead: list[str]) -> str:
+        """A long program as the call of a function, in a subshell, so that its end and all that it sets stay its own.
+
+        A shell of its own would have to start and to read all of the text each time. "": the words are none of these.
+        """
+        if len(words) < 4 or (words[0], words[1], words[3]) != ("sh", "-c", "sh"):
+            return ""
+        name = self._name("f", words[2], lambda name, text: f"{name}() {{\n{text}\n}}\n", ahead)
+        return f"({name} {self._words(words[4:], ahead)})" if name else ""
+
+    def _words(self, words: Sequence[str], ahead: list[str]) -> str:
+        texts = []
+        for word in words:
+            name = self._name("p", word, lambda name, text: f"{name}={shlex.quote(text)}\n", ahead)
+            texts.append(f'"${name}"' if name else shlex.quote(word))
+        return " ".join(texts)
+
+    def _name(self, kind: str, text: str, told: Callable[[str, str], str], ahead: list[str]) -> str:
+        """Under which name the shell keeps a text, after what goes ahead. "": it is short, or the shell keeps enough."""
+        if len(text) <= INLINE:
+            return ""
+        name = kind + sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        if name not in self._kept:
+            if len(self._kept) >= KEPT:
+                return ""
+            self._kept.add(name)
+            ahead.append(told(name, text))
+        return name
 
     def close(self) -> None:
         """Ends the shell; a program that still runs loses its outputs."""
