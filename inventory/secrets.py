@@ -69,6 +69,8 @@ class Mask:
     def take(self, known: tuple[frozenset[str], frozenset[str]]) -> None:
         """Hides from now on what another mask hides."""
         with self._lock:
+            if known[0] <= self._secrets and known[1] <= self._public:
+                return  # of a fleet with one stack every host but the first says nothing new
             self._secrets, self._public = self._secrets | known[0], self._public | known[1]
             self._stale = True
 

@@ -12,13 +12,27 @@ from runbooks import secret_text
 from runbooks.compose import environment
 from runbooks.compose.model import Stack
 from runbooks.model import Facts
+from runbooks.once import Once
 
 _NAME = re.compile(r"(?i)(?:^|_)(?:user|username|db|database|dbname|name|host|hostname)$")
+
+_STACKS: Once[tuple[Stack, Mask]] = Once()
+"""What a stack teaches, by the identity of the stack, which is kept beside it: hosts with the same files share theirs."""
 
 
 def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
     """Teaches the mask every secret of a stack and its containers: variables, URLs, options of commands, and what the
     files' text besides says is one."""
+    mask.take(_STACKS.get(id(stack), lambda: (stack, of_stack(stack)))[1].known())
+    for members in facts.containers.values():
+        for each in members:
+            for name, value in each.environment.items():
+                resolved(mask, name, value)
+
+
+def of_stack(stack: Stack) -> Mask:
+    """A mask that knows what a stack teaches, and nothing else."""
+    mask = Mask()
     mask.reveal(names(stack))
     for name, value in stack.spec.environment.items():
         mask.learn(name, value)
@@ -45,10 +59,7 @@ def learn(mask: Mask, stack: Stack, facts: Facts) -> None:
                 continue
             for secret in secret_text.bare(" ".join(map(str, words)) if isinstance(words, list) else str(words)):
                 mask.add(secret)
-    for members in facts.containers.values():
-        for each in members:
-            for name, value in each.environment.items():
-                resolved(mask, name, value)
+    return mask
 
 
 def resolved(mask: Mask, name: str, value: str) -> None:

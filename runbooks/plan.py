@@ -42,6 +42,8 @@ NOTHING_TRIED = Trial({}, {}, {})
 _ABSENT = FileState("", None)
 _STARTUPS: Once[tuple[Stack, Stack, StartupPlan]] = Once()
 """By the identity of two stacks, which are kept beside the result for as long as it is."""
+_STEPS: Once[tuple[tuple[PhaseStep, Change, Stack], StepPlan]] = Once()
+"""By the identity of a step, its change and the stack before, likewise."""
 
 
 def host_plan(
@@ -114,7 +116,7 @@ def _stage(drafted: DraftStage, first: Stack, facts: Facts, now: Mapping[str, Fi
         found = restarts.predict(
             drafted.before, drafted.after, facts, measured_s=measured_s, changed_files=changed, layers=tried.layers, also=also,
         )  # fmt: skip
-    steps = tuple(_step(step, change, first) for step, change in drafted.steps)
+    steps = tuple(_shared(step, change, first) for step, change in drafted.steps)
     return Stage(
         number=drafted.number,
         steps=_waiting(steps, files) if files and later else steps,
@@ -149,6 +151,12 @@ def _made(drafted: DraftStage) -> Made:
 def _roots(services: Iterable[str], renewed: frozenset[str], stack: Stack) -> frozenset[str]:
     """Those of `services` that no renewed service stands under."""
     return frozenset(each for each in services if not stack.services[each].edges.keys() & renewed)
+
+
+def _shared(step: PhaseStep, change: Change, first: Stack) -> StepPlan:
+    """A step as it is told, once for all hosts that have it from one draft."""
+    of = (step, change, first)
+    return _STEPS.get(tuple(map(id, of)), lambda: (of, _step(*of)))[1]
 
 
 def _step(step: PhaseStep, change: Change, first: Stack) -> StepPlan:

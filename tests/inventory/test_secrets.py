@@ -213,3 +213,16 @@ def test_a_source_that_gives_nothing_is_one_line_that_holds_no_secret(source: An
         resolve(source, Mask(), key="ansible_become_password", path="shop.yml")
     assert words in caught.value.message and caught.value.mend
     assert str(caught.value).startswith("shop.yml: ansible_become_password: ")
+
+
+def test_a_mask_takes_what_another_knows_and_what_it_knew_before_stays():
+    one, other = Mask(), Mask()
+    one.add("first-secret")
+    assert one.hide("first-secret second-secret") == f"{MASKED} second-secret"
+    other.add("second-secret")
+    for _ in range(2):
+        one.take(other.known())
+        assert one.hide("first-secret second-secret") == f"{MASKED} {MASKED}"
+    other.reveal(["second-secret"])
+    one.take(other.known())
+    assert one.hide("second-secret, password: second-secret") == f"second-secret, password: {MASKED}"

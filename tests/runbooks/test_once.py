@@ -7,16 +7,16 @@ import pytest
 from inventory.connection import LocalLink
 from inventory.errors import InputError
 from inventory.model import Host, Project
-from inventory.secrets import Mask
-from runbooks import book, draft, propose
+from inventory.secrets import MASKED, Mask
+from runbooks import book, draft, learning, plan as plans, propose
 from runbooks.compose import project
 from runbooks.once import Once
 from tests.runbooks.test_applying import COMPOSE
 
 
-def plan(folder, name, **variables):
+def plan(folder, name, mask=None, **variables):
     host = Host(name, name, Project(str(folder)), connection="local", variables=variables)
-    return propose.of_host(LocalLink(host), host, book.load("files"), Mask(), lambda _event: None)
+    return propose.of_host(LocalLink(host), host, book.load("files"), mask or Mask(), lambda _event: None)
 
 
 def test_hosts_with_the_same_files_are_read_and_walked_once(tmp_path, monkeypatch):
@@ -30,6 +30,22 @@ def test_hosts_with_the_same_files_are_read_and_walked_once(tmp_path, monkeypatc
     assert (one.host, two.host) == ("web-1", "web-2") and one.files == two.files != ()
     (tmp_path / "compose.yml").write_text(COMPOSE + "# another byte\n")
     assert plan(tmp_path, "web-3").files != one.files and calls == ["load", "walk"] * 2
+
+
+def test_what_a_stack_teaches_and_how_its_steps_are_told_is_found_out_once_for_all_hosts(tmp_path, monkeypatch):
+    calls, masks = [], [Mask(), Mask()]
+    of_stack, told = learning.of_stack, plans._step
+    monkeypatch.setattr(learning, "of_stack", lambda *given: calls.append("learn") or of_stack(*given))
+    monkeypatch.setattr(plans, "_step", lambda *given: calls.append("tell") or told(*given))
+    (tmp_path / "compose.yml").write_text(COMPOSE + "# password: only-in-this-test\n")
+    one, two = plan(tmp_path, "web-1", masks[0]), plan(tmp_path, "web-2", masks[1])
+    assert calls == ["learn", *["tell" for stage in one.stages for _ in stage.steps]]
+    assert one.stages == two.stages
+    assert [mask.hide("only-in-this-test") for mask in masks] == [MASKED] * 2
+    (tmp_path / "compose.yml").write_text(COMPOSE + "# password: of-another-stack\n")
+    plan(tmp_path, "web-3", masks[0])
+    assert masks[0].hide("of-another-stack, only-in-this-test") == f"{MASKED}, {MASKED}"
+    assert masks[1].hide("of-another-stack") == "of-another-stack"
 
 
 def test_another_variable_that_steps_may_read_is_walked_anew(tmp_path, monkeypatch):
