@@ -113,6 +113,8 @@ def names_host(patterns: list[str], name: str) -> bool:
     def fits(pattern: str) -> bool:
         if pattern.startswith("|1|"):
             return str(HostKeys.hash_host(name, pattern)) == pattern
+        if not {"*", "?"} & set(pattern):  # as most lines are, and each form is compiled anew
+            return pattern.lower() == name.lower()
         form = re.escape(pattern.lower()).replace(r"\*", ".*").replace(r"\?", ".")
         return re.fullmatch(form, name.lower()) is not None
 

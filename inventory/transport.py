@@ -9,7 +9,7 @@ import io
 import shlex
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inventory import host_keys
 from inventory.errors import InputError, Unreachable
@@ -17,7 +17,7 @@ from inventory.model import Host
 
 if TYPE_CHECKING:
     import paramiko
-    from fabric import Connection
+    from fabric import Config, Connection
 
 OPTIONS = (
     "hostname", "port", "user", "identityfile", "identitiesonly", "userknownhostsfile", "globalknownhostsfile",
@@ -31,7 +31,6 @@ def open_connection(host: Host, limit_s: float) -> Connection:
     """A connected Fabric connection. Raises Unreachable for whatever keeps it from being made, in one line."""
     import logging
 
-    from fabric import Config, Connection
     from paramiko.ssh_exception import (
         AuthenticationException,
         BadHostKeyException,
@@ -41,9 +40,14 @@ def open_connection(host: Host, limit_s: float) -> Connection:
 
     # What goes wrong is raised as one clear line; paramiko's own log would say it a second time.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    config = Config(ssh_config=ssh_config(host), overrides={"load_ssh_configs": False})
-    keys = {"key_filename": [str(Path(host.key_file).expanduser())]} if host.key_file else {}
-    made = Connection(
+    config = settings(ssh_config(host))
+    # Fabric would write the keys of a host that names none into its settings, which are all hosts'.
+    keys = (
+        {"key_filename": [str(Path(host.key_file).expanduser())]}
+        if host.key_file
+        else {**config.connect_kwargs, "key_filename": []}
+    )
+    made = connection_class()(
         host.address, user=host.user, port=host.port, config=config, connect_timeout=limit_s, connect_kwargs=keys
     )
     try:
@@ -78,6 +82,26 @@ def open_connection(host: Host, limit_s: float) -> Connection:
         if not made.is_connected:
             close(made)
     return made
+
+
+@lru_cache(maxsize=256)
+def settings(config: paramiko.SSHConfig) -> Config:
+    """Fabric's settings, made once for all hosts that share an ssh_config, as a connection only reads them."""
+    from fabric import Config
+
+    return Config(ssh_config=config, overrides={"load_ssh_configs": False})
+
+
+@lru_cache(maxsize=1)
+def connection_class() -> type[Connection]:
+    """Fabric's class, whose values keep to themselves what is set of them: Fabric looks whether each is to go into settings."""
+    from fabric import Connection
+
+    class Reading(Connection):  # type: ignore[misc, unused-ignore]
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+    return Reading
 
 
 def close(connection: Connection) -> None:

@@ -8,7 +8,8 @@ from inventory.connection import LocalLink
 from inventory.errors import InputError
 from inventory.model import Host, Project
 from inventory.secrets import MASKED, Mask
-from runbooks import book, draft, learning, plan as plans, propose
+from runbooks import book, draft, learning, propose
+from runbooks import plan as plans
 from runbooks.compose import project
 from runbooks.once import Once
 from tests.runbooks.test_applying import COMPOSE
