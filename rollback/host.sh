@@ -211,7 +211,7 @@ is_whole() { sum_of "$objects/$1" && [ "$sum" = "$1" ]; } # SHA: whether an obje
 keep() { # PATH SHA: store an object once
     [ -n "$2" ] || return 1
     [ -e "$objects/$2" ] && is_whole "$2" && return 0
-    cp "$1" "$objects/.new.$$" && flush "$objects/.new.$$" && sum_of "$objects/.new.$$" && [ "$sum" = "$2" ] \
+    cp -f "$1" "$objects/.new.$$" && flush "$objects/.new.$$" && sum_of "$objects/.new.$$" && [ "$sum" = "$2" ] \
         && mv -f "$objects/.new.$$" "$objects/$2"
 }
 draft() { # SOURCE BOX MODE UID GID: within its target's folder, a new file, whole and synced, in a folder of our own
@@ -325,7 +325,7 @@ keep_all() { # all that undoes the transaction: the bytes of each file, old and 
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         [ "$word" = write ] || continue
         place "$path" || refuse 12 "refused the link $path cannot be read"
-        [ "$sha" = absent ] || is_kept "$sha" || cp "$file" "$state/tmp/$sha" || refuse 12 "refused no space to keep $path in $state"
+        [ "$sha" = absent ] || is_kept "$sha" || cp -f "$file" "$state/tmp/$sha" || refuse 12 "refused no space to keep $path in $state"
         if [ "$new" = absent ]; then continue; fi
         if [ "$from" = object ]; then is_whole "$new" || refuse 12 "refused the kept copy of $path is damaged"
         else is_kept "$new" || blob "$from" "$size" >"$state/tmp/$new" || refuse 12 "refused no space to keep $path in $state"; fi
@@ -509,7 +509,7 @@ read_files() { # each path of the data: "SHA MODE UID GID SIZE PATH", then its b
     while IFS= read -r path; do
         if [ ! -e "$path" ]; then link_of "$path"; say "absent 0 0 0 $target 0 $path"; continue; fi
         [ -f "$path" ] || refuse 12 "refused $path is not a regular file"
-        cp "$path" "$state/tmp/read.$$" || refuse 12 "refused $path cannot be read by $(id -un)"
+        cp -f "$path" "$state/tmp/read.$$" || refuse 12 "refused $path cannot be read by $(id -un)"
         sum_of "$state/tmp/read.$$"
         link_of "$path"
         say "$sum $(stat -L -c '%a %u %g' "$path") $target $(stat -c %s "$state/tmp/read.$$") $path"

@@ -12,7 +12,10 @@ _next() {
 }
 _half() {
     case $1 in
-        cp) command head -c "$(($(command wc -c <"$2") / 2))" "$2" >"$3" ;;
+        cp)
+            [ "$2" != -f ] || shift
+            command head -c "$(($(command wc -c <"$2") / 2))" "$2" >"$3"
+            ;;
         cat | head | tail) command "$@" >"$FAULT_CALLS/../half.$$"; command head -c "$(($(command wc -c <"$FAULT_CALLS/../half.$$") / 2))" "$FAULT_CALLS/../half.$$" ;;
         *) ;;
     esac

@@ -55,7 +55,10 @@ def ready(tmp_path):
 def named(calls, bed):
     """Number from 1 and words of the first and the last call of each kind: what differs between two is which file it is about."""
     kinds = {}
-    beside = {at for at, pair in enumerate(pairwise(calls), 1) if piped(*pair)}
+    beside: set[int] = set()
+    for at, pair in enumerate(pairwise(calls), 1):
+        if at - 1 not in beside and piped(*pair):  # what ends one pipe does not begin another
+            beside.add(at)
     for at, call in enumerate(calls, 1):
         if Path(call.split()[-1]) in bed.state.parents:
             continue  # folders above all, of which each machine has others

@@ -90,3 +90,18 @@ def test_a_file_of_another_user_is_not_taken_over(plain):
     with pytest.raises(Refused, match=r"theirs belongs to user 0, which \S+ cannot restore"):
         host.commit(transaction(host, project, {"theirs": b"b"}, uid=NOBODY, gid=NOBODY))
     assert (project / "theirs").read_text() == "a" and host.snapshots() == ()
+
+
+@root
+def test_files_that_their_owner_may_only_read_are_read_and_kept_one_after_another(shell, plain):
+    host, project = plain
+    host.link = ShellLink(project, shell, user=NOBODY)
+    names = ("a.env", "b.env")
+    for name in names:
+        (project / name).write_text(name)
+        (project / name).chmod(0o400)
+        os.chown(project / name, NOBODY, NOBODY)
+    for turn in (b"x", b"y"):
+        host.commit(transaction(host, project, dict.fromkeys(names, turn), f"t-{turn.decode()}"))
+        assert [(project / name).read_bytes() for name in names] == [turn, turn]
+        assert {(project / name).stat().st_mode & 0o777 for name in names} == {0o400}
