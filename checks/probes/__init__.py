@@ -118,11 +118,15 @@ def round_(link: Link, probes: Sequence[Probe], project: str) -> list[Sample]:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     on_host = [probe for probe in probes if KINDS[probe.kind].command is not None]
     over_link = [probe for probe in probes if KINDS[probe.kind].command is None]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        asked = pool.submit(_ask_host, link, on_host, project)
-        dialled = {probe.name: pool.submit(_ask_link, link, probe) for probe in over_link}
-        found: dict[str, Judgement] = asked.result()
-        found |= {name: future.result() for name, future in dialled.items()}
+    found: dict[str, Judgement] = {}
+    if not over_link:  # nothing is asked beside it, so no thread is made for it
+        found = _ask_host(link, on_host, project)
+    else:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            asked = pool.submit(_ask_host, link, on_host, project)
+            dialled = {probe.name: pool.submit(_ask_link, link, probe) for probe in over_link}
+            found |= asked.result()
+            found |= {name: future.result() for name, future in dialled.items()}
     host = link.host.name
     return [
         Sample(probe.name, host, at, *_parts(found.get(probe.name, Judgement(None, detail="no answer"))))

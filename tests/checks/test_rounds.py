@@ -2,9 +2,11 @@
 
 import os
 import stat
+import threading
 
 import pytest
 
+from checks import probes
 from checks.model import Probe
 from checks.probes import round_
 from inventory.connection import LocalLink
@@ -120,3 +122,11 @@ def test_a_service_without_a_container_is_unwell_and_an_engine_that_is_away_is_u
     ]
     (docker / "ids").unlink()
     assert [sample.ok for sample in round_(LocalLink(HOST), probes, "shop")] == [None, None]
+
+
+def test_a_round_that_asks_the_host_alone_makes_no_thread_for_it(monkeypatch):
+    asking = []
+    ask_host = probes._ask_host
+    monkeypatch.setattr(probes, "_ask_host", lambda *given: asking.append(threading.get_ident()) or ask_host(*given))
+    assert [each.ok for each in round_(LocalLink(HOST), [on_host("true")], "shop")] == [True]
+    assert asking == [threading.get_ident()]
