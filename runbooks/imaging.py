@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterable, Mapping
 
 from inventory.errors import Refused
@@ -64,6 +63,8 @@ def _tried(link: Link, image: NeededImage) -> None:
 
 def archive(context: Mapping[str, bytes]) -> bytes:
     """A build context as a tar archive; the same bytes for the same files."""
+    import tarfile  # few stages build anything
+
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         for path, data in sorted(context.items()):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from checks.model import Probe
 from inventory.link import Link
+from inventory.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """How a probe's program on the host ended: exit code (124: it ran out of time), output, seconds."""
 
@@ -18,7 +18,7 @@ class Answer:
     seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Judgement:
     """Whether the service is well (None: not known), how long it took to answer, what was counted, and one line."""
 
@@ -28,7 +28,7 @@ class Judgement:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Kind:
     """A kind of probe: either a program on the host (`command`, `judge`) or a call over the link (`dial`).
 

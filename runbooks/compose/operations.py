@@ -46,6 +46,8 @@ class AddDependency:
 
 @frozen
 class RemoveDependency:
+    """Take an edge of `depends_on` out. `reason`: why, for the plan."""
+
     service: str
     dependency: str
     reason: str = ""
