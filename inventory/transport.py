@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inventory import host_keys, ssh_library
+from inventory import host_keys
 from inventory.errors import InputError, Unreachable
 from inventory.model import Host
 
@@ -31,7 +31,6 @@ def open_connection(host: Host, limit_s: float) -> Connection:
     """A connected Fabric connection. Raises Unreachable for whatever keeps it from being made, in one line."""
     import logging
 
-    ssh_library.load()
     from paramiko.ssh_exception import (
         AuthenticationException,
         BadHostKeyException,
