@@ -105,3 +105,10 @@ def test_files_that_their_owner_may_only_read_are_read_and_kept_one_after_anothe
         host.commit(transaction(host, project, dict.fromkeys(names, turn), f"t-{turn.decode()}"))
         assert [(project / name).read_bytes() for name in names] == [turn, turn]
         assert {(project / name).stat().st_mode & 0o777 for name in names} == {0o400}
+
+
+@root
+def test_a_file_that_is_given_away_keeps_the_bits_that_a_new_owner_takes_along(ready, project):
+    ready.commit(transaction(ready, project, {"run.sh": b"x"}, uid=12, gid=34, mode=0o4755))
+    assert (project / "run.sh").stat().st_mode & 0o7777 == 0o4755
+    assert (project / "run.sh").stat().st_uid == 12
