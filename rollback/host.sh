@@ -2,7 +2,8 @@
 #   sh -c PROGRAM sh VERB STATE_DIR PROJECT_DIR RUN WHO
 # Standard input: a line with the byte count of the header, the header's lines, then the bytes that the header points to.
 # Exit codes: 0 done, 10 drift, 11 locked, 12 refused, 13 the state folder cannot be made, 14 interrupted work is pending.
-# Every effect is an external command, so that tests can stop the program anywhere. Nothing runs before the last line.
+# Every effect but a line that is written is an external command, so that tests can stop the program anywhere. Nothing runs
+# before the last line.
 # shellcheck disable=SC2015 # A && B && C || refuse: whichever of them fails, the answer is to refuse
 # shellcheck disable=SC2030,SC2031 # what runs within a folder runs in the subshell that set the names
 # To start a program takes a host longer than all the rest, and a subshell a third of that. So a function that finds
