@@ -21,10 +21,10 @@ has_bytes() { bytes=$(wc -c <"$1") && [ -n "$bytes" ] && [ "$((bytes))" = "$2" ]
 sum_of() { sum=$(sha256sum <"$1") && [ -n "$sum" ] && sum=${sum%% *} || { sum=''; return 1; }; } # FILE -> sum
 # One at a time: an open folder that is locked while a function runs, and free again whatever kills it. Where there is no
 # flock two operators at the very same instant are the only ones who could notice.
-alone() { { flock 9 2>/dev/null; tip=''; shift; "$@"; } 9<"$1"; }
+alone() { { locked=''; flock 9 2>/dev/null && locked=1; tip=''; shift; "$@"; } 9<"$1"; }
 # What writes waits for what still writes, a line of the journal too: the program of a controller that was lost goes on, and
 # somebody may break its lock.
-sole() { if [ -r "$state" ]; then alone "$state" "$@"; else "$@"; fi; }
+sole() { if [ -r "$state" ]; then alone "$state" "$@"; else locked='' tip=''; "$@"; fi; }
 none() { # PATH...: whether nothing of it is there
     for each; do if [ -e "$each" ] || [ -h "$each" ]; then return 1; fi; done
 }
@@ -111,7 +111,9 @@ append() { # KIND ID DATA: a line that is sure when the journal is; `tip` is the
     at=$(now)
     added="{\"previous\":\"$hash\",\"at\":\"$at\",\"kind\":\"$1\",\"run\":\"$run\",\"id\":\"$2\",\"who\":\"$who\",\"data\":$3}"
     tip=''
-    printf '%s\n' "$added" >>"$journal" && tip=$added
+    printf '%s\n' "$added" >>"$journal" || return 1
+    # Where there is no lock another may write a line at any moment.
+    [ -z "$locked" ] || tip=$added
 }
 mend_journal() { # a line that a full disk or a power cut left unfinished is set aside; takes no room
     last_line
@@ -128,7 +130,8 @@ mend_journal() { # a line that a full disk or a power cut left unfinished is set
 # --- the lock: a symbolic link whose target is its owner's data, atomic with its content ------------------------------
 lock_text() { clock=$(date +%s) && [ -n "$clock" ] && text="run=$run who=$who since=${1:-$clock} renewed=$clock"; } # SINCE -> text
 holds_lock() { case $(readlink "$lock") in "run=$run "*) return 0 ;; esac; return 1; }
-take_lock() { # a link is made or is there: nothing else needs to be waited for
+take_lock() { alone "$project" try_lock; code=$?; [ "$code" = 0 ] || exit "$code"; }
+try_lock() {
     lock_text '' || refuse 12 "refused the clock of this host cannot be read"
     if ln -s -n "$text" "$lock" 2>/dev/null; then return 0; fi
     if holds_lock; then return 0; fi
@@ -328,9 +331,9 @@ keep_all() { # all that undoes the transaction: the bytes of each file, old and 
         place "$path" || refuse 12 "refused the link $path cannot be read"
         [ "$sha" = absent ] || is_kept "$sha" || cp -f "$file" "$state/tmp/$sha" || refuse 12 "refused no space to keep $path in $state"
         if [ "$new" = absent ]; then continue; fi
-        if [ "$from" = object ]; then is_whole "$new" || refuse 12 "refused the kept copy of $path is damaged"
+        if [ "$from" = object ]; then is_listed "$new" || is_whole "$new" || refuse 12 "refused the kept copy of $path is damaged"
         else is_kept "$new" || blob "$from" "$size" >"$state/tmp/$new" || refuse 12 "refused no space to keep $path in $state"; fi
-    done <"$header"
+    done <"$header" || refuse 12 "refused the data in $state cannot be read"
     [ -z "$listed" ] || are_whole || say_lost
     record_kept || refuse 12 "refused no space for the snapshot in $state"
 }
@@ -340,10 +343,13 @@ record_kept() { # all of it is whole before any of it has its name
     set --
     for each in $listed; do set -- "$@" "$state/tmp/$each"; done
     flush "$@" "$notes.files" "$notes.json" && mv -f "$notes.files" "$state/snapshots/$id.files" || return 1
-    if [ $# = 0 ]; then flush "$state/snapshots"; else mv -f "$@" "$objects/" && flush "$objects" "$state/snapshots"; fi
+    [ $# = 0 ] || mv -f "$@" "$objects/" || return 1
+    # Of objects that are there already the names may not be sure: who made them may have been killed before that.
+    flush "$objects" "$state/snapshots"
 }
+is_listed() { case " $listed " in *" $1 "*) ;; *) return 1 ;; esac; } # SUM: whether its bytes are about to be an object
 is_kept() { # SUM -> listed: whether an object has its bytes, or is going to
-    case " $listed " in *" $1 "*) return 0 ;; esac
+    if is_listed "$1"; then return 0; fi
     if [ -e "$objects/$1" ] && is_whole "$1"; then return 0; fi
     listed="$listed $1"
     return 1
@@ -359,7 +365,7 @@ say_lost() { # which of the new objects is not as it should be
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
         [ "$word" = write ] || continue
         for each in "$sha" "$new"; do
-            case " $listed " in *" $each "*) ;; *) continue ;; esac
+            is_listed "$each" || continue
             sum_of "$state/tmp/$each" && [ "$sum" = "$each" ] && continue
             [ "$each" = "$sha" ] && refuse 12 "refused no space to keep $path in $state"
             refuse 12 "refused $path did not arrive whole"
@@ -386,7 +392,7 @@ exchange() { # the files take their names, one right after the other; then the s
         else within "$file" unbox ".compose-runbook.$id.$number" || { failed=$path; return 1; }; fi
         ground "$file"
         [ "$above" = "$1" ] || set -- "$above" "$@"
-    done <"$state/snapshots/$id.files"
+    done <"$state/snapshots/$id.files" || return 1
     mv -f "$state/snapshots/.$id.json" "$state/snapshots/$id.json" || return 1
     flush "$@" || { failed='what the folders of the new files hold'; return 1; }
     while IFS=' ' read -r word sha mode uid gid link new newmode newuid newgid _ from size path; do
@@ -404,13 +410,18 @@ check_files() { # every file that was read or will be written has the bytes, mod
             note) note=${line#note } ;;
             write) writes=$writes$line$line_break ;;
         esac
-    done <"$header"
+    done <"$header" || refuse 12 "refused the data in $state cannot be read"
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+-]*) refuse 12 "refused the data names no transaction" ;; esac
     is_count "$story" || refuse 12 "refused the data does not say how long the story of $id is"
+    [ -n "$writes" ] || refuse 12 "refused the data of $id names no file"
     end=$story
     while IFS=' ' read -r word sha mode uid gid link rest; do
         case $word in
-            write) path=${rest#* * * * * * * }; inside "$path" ;;
+            write)
+                path=${rest#* * * * * * * }
+                inside "$path"
+                is_sum "${rest%% *}" || refuse 12 "refused the data does not say what $path is to hold"
+                ;;
             read) path=$rest ;;
             *) continue ;;
         esac
@@ -430,8 +441,9 @@ check_files() { # every file that was read or will be written has the bytes, mod
                 ;;
         esac
         [ "${rest%% *}" = absent ] || { owner=${rest#* * }; after=${owner#* }; may_own "${owner%% *}" "${after%% *}"; }
-    done <"$header"
+    done <"$header" || refuse 12 "refused the data in $state cannot be read"
 }
+is_sum() { case $1 in absent) ;; *[!0-9a-f]*) return 1 ;; *) [ ${#1} = 64 ] ;; esac; } # NEW: a sum, or what is to go
 may_own() { # UID GID: whether this user can give a file to them
     # Whose file has this owner is this user. (Not every shell can tell; then a program does.)
     # shellcheck disable=SC3067
@@ -462,7 +474,7 @@ revert() { # puts back what the pending transaction found; whole afterwards, or 
         if [ "$sha" = absent ]; then take_away "$file" || { say "refused $path cannot be taken away"; return 1; }; continue; fi
         is_whole "$sha" || { say "refused the kept copy of $path is damaged or gone"; return 1; }
         make_folders "$file" "$uid" "$gid" && put "$objects/$sha" "$file" "$mode" "$uid" "$gid" || { say "refused $path cannot be put back"; return 1; }
-    done <"$state/snapshots/$id.files"
+    done <"$state/snapshots/$id.files" || { say "refused the notes of $id cannot be read"; return 1; }
     rm -f "$state/snapshots/$id.json" "$state/snapshots/.$id.json" && flush "$state/snapshots" \
         && record revert "$id" && rm -f "$state/pending" && flush "$state"
 }
@@ -585,7 +597,7 @@ main() {
     root=$(where "$project")
     # Nothing may ever count as within a folder without a name.
     [ -n "$root" ] || root=$project
-    id='' added='' tip='' ends_whole='' left=1 story=0 note='{}' heading='' writes='' payload='' header='' me=''
+    id='' added='' tip='' locked='' ends_whole='' left=1 story=0 note='{}' heading='' writes='' payload='' header='' me=''
     # A state folder that the Docker group shares keeps being shared; any other is its owner's alone.
     if [ -g "$state" ]; then umask 007; fi
     case $verb in
@@ -623,7 +635,7 @@ prune() { # in the order that was given, and surely: what undid a transaction mu
     while IFS= read -r name; do
         rm -f "$state/snapshots/$name.json" && flush "$state/snapshots" && rm -f "$state/snapshots/$name.files" \
             || { let_go; refuse 12 "refused snapshot $name cannot be removed"; }
-    done <"$header"
+    done <"$header" || { let_go; refuse 12 "refused the data in $state cannot be read"; }
     done_with_data
     sweep
 }

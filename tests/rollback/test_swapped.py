@@ -6,7 +6,7 @@ import os
 import pytest
 
 from inventory.errors import Drift, Refused
-from rollback.commit import program, sha256
+from rollback.commit import program
 from tests.rollback.shims import FAILS, ready, seen, shimmed, shims, transaction
 
 __all__ = ["ready", "shimmed", "shims"]
@@ -268,31 +268,3 @@ def test_new_bytes_for_which_there_is_no_room_are_told_from_those_that_did_not_a
         shimmed.commit(change)
     assert shims.struck
     assert (project / "docker-compose.yml").read_text() == "services: {}\n"
-
-
-@pytest.mark.parametrize(
-    ("which", "said"),
-    [("old", r"no space to keep \S.*/\.env in "), ("new", r"\.env did not arrive whole")],
-)
-def test_of_many_kept_bytes_those_that_are_damaged_are_named_by_their_file(
-    ready, project, shims, shimmed, tmp_path, which, said
-):
-    change = transaction(ready, project, {"docker-compose.yml": NEW, ".env": b"A=2"})
-    before = seen(project)
-    damaged = sha256(b"A=1" if which == "old" else b"A=2")
-    shims.at("sha256sum", "-c", f'echo x >>"$STATE/tmp/{damaged}"')
-    with pytest.raises(Refused, match=said):
-        shimmed.commit(change)
-    assert shims.struck
-    assert seen(project) == before
-    assert not (tmp_path / "state/pending").exists()
-    assert ready.recover() == ()
-    ready.commit(transaction(ready, project, {"docker-compose.yml": NEW, ".env": b"A=2"}, "t-2"))
-
-
-def test_bytes_that_two_files_share_are_kept_once_and_given_back_to_both(ready, project):
-    (project / "twin.env").write_text("A=1")
-    snapshot = ready.commit(transaction(ready, project, {".env": b"A=2", "twin.env": b"A=2"}))
-    assert [(project / name).read_bytes() for name in (".env", "twin.env")] == [b"A=2"] * 2
-    ready.undo(snapshot)
-    assert [(project / name).read_bytes() for name in (".env", "twin.env")] == [b"A=1"] * 2
