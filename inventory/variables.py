@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -90,6 +91,12 @@ def check(variables: Mapping[str, Any], places: Places) -> None:
             check_type(name, value, *place)
             if name in CHECKS:
                 CHECKS[name](value, *place)
+    state, project = (variables.get(name) for name in ("state_dir", "project_dir"))
+    if state is not None and project is not None and posixpath.normpath(state) == posixpath.normpath(project):
+        path, line = places.get("state_dir", ("", None))
+        raise InputError(
+            "is the project's own folder", path=path, line=line, key="state_dir", mend="name a folder of its own"
+        )
 
 
 def check_type(name: str, value: Any, path: str, line: int | None) -> None:
@@ -102,7 +109,7 @@ def check_type(name: str, value: Any, path: str, line: int | None) -> None:
         raise InputError(
             "must be a list of texts", path=path, line=line, key=name, mend="quote what looks like a number"
         )
-    if name == "project_dir" and not value.startswith("/"):
+    if name in ("project_dir", "state_dir") and not value.startswith("/"):
         raise InputError(f"{value!r} is not an absolute path", path=path, line=line, key=name, mend="begin it with /")
     if name in PATHS and any(char < " " for path in ([value] if kind == "text" else value) for char in path):
         raise InputError(f"{value!r} has a line break or NUL in it", path=path, line=line, key=name, mend="take it out")

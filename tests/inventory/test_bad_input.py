@@ -42,6 +42,8 @@ CASES: dict[str, tuple[str | bytes, int, str, str, str]] = {
     "no project": ("all:\n  hosts:\n    h:\n", 0, "", "has no project_dir", "project_dir:"),
     "a project that is a number": ("all: {hosts: {h: {project_dir: 5}}}\n", 1, "project_dir", "must be a text", "text"),
     "a project that is relative": ("all: {hosts: {h: {project_dir: srv}}}\n", 1, "project_dir", "not an absolute", "/"),
+    "a state folder that is relative": ("all: {hosts: {h: {project_dir: /s, state_dir: kept}}}\n", 1, "state_dir", "not an absolute", "/"),
+    "a state folder that is the project's": ("all:\n  hosts:\n    h: {project_dir: /s, state_dir: /s/}\n", 3, "state_dir", "project's own", "of its own"),
     "a project with a line break": ('all: {hosts: {h: {project_dir: "/a\\nb"}}}\n', 1, "project_dir", "line break", "out"),
     "files that are text": (HOST + "      compose_files: a.yml\n", 5, "compose_files", "must be a list", "list"),
     "files that are numbers": (HOST + "      compose_files: [1]\n", 5, "compose_files", "list of texts", "quote"),
