@@ -99,7 +99,7 @@ def test_no_more_than_the_set_number_are_connected_and_dead_hosts_hold_nobody_up
         found["all"]["hosts"][f"dead{number}"] = {
             "ansible_port": free_port(),
             "project_dir": "/srv",
-            "state_dir": "/srv",
+            "state_dir": "/srv/.state",
         }
     path.write_text(json.dumps(found))
     try:
@@ -217,7 +217,7 @@ def slowed(up: Fleet, name: str, gate: threading.Event) -> Iterator[None]:
     found = json.loads(whole)
     found["all"]["hosts"][name]["ansible_port"] = port
     for number in range(3):
-        dead = {"ansible_port": free_port(), "project_dir": "/srv", "state_dir": "/srv"}
+        dead = {"ansible_port": free_port(), "project_dir": "/srv", "state_dir": "/srv/.state"}
         found["all"]["hosts"][f"dead{number}"] = dead
     path.write_text(json.dumps(found))
     try:

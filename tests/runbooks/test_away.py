@@ -103,7 +103,7 @@ def test_a_run_by_other_processes_leaves_what_one_by_threads_leaves(up: Fleet) -
 @pytest.mark.usefixtures("by_processes")
 def test_a_host_that_does_not_answer_there_is_told_and_the_others_are_migrated(up: Fleet, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     altered(up, lambda found: found["all"]["hosts"].update(
-        dead={"ansible_port": free_port(), "project_dir": "/srv", "state_dir": "/srv"}
+        dead={"ansible_port": free_port(), "project_dir": "/srv", "state_dir": "/srv/.state"}
     ))  # fmt: skip
     assert migrate(up, "processes") == 5
     work.check(up, work.AFTER, "compose-runbook", "apply")
