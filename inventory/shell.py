@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 15
 LARGEST = 1 << 20
 """Bytes of a frame's data; a shell holds a frame in memory while it reads it."""
-INLINE = 1 << 10
+INLINE = 1 << 9
 """Characters of a word that is sent anew each time; a longer one is kept by the shell under a name."""
 KEPT = 24
 """Programs and words that a shell keeps."""

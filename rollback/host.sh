@@ -15,7 +15,6 @@ trap '' HUP PIPE
 
 say() { printf '%s\n' "$*"; }
 refuse() { code=$1; shift; say "$*"; rm -f "${payload:-}" "${header:-}"; exit "$code"; }
-now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 flush() { sync "$@" 2>/dev/null || sync; } # PATH...: all of them are sure afterwards, in whichever order
 has_bytes() { bytes=$(wc -c <"$1") && [ -n "$bytes" ] && [ "$((bytes))" = "$2" ]; }
 sum_of() { sum=$(sha256sum <"$1") && [ -n "$sum" ] && sum=${sum%% *} || { sum=''; return 1; }; } # FILE -> sum
@@ -108,7 +107,7 @@ append() { # KIND ID DATA: a line that is sure when the journal is; `tip` is the
         last_line || { mend_journal >/dev/null && last_line; } || return 1
         hash_of_last || return 1
     fi
-    at=$(now)
+    at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     added="{\"previous\":\"$hash\",\"at\":\"$at\",\"kind\":\"$1\",\"run\":\"$run\",\"id\":\"$2\",\"who\":\"$who\",\"data\":$3}"
     tip=''
     printf '%s\n' "$added" >>"$journal" || return 1
@@ -193,7 +192,7 @@ where() { cd -P "$1" 2>/dev/null && pwd -P || readlink -f "$1"; } # FOLDER -> it
 inside() { # PATH: refuse what leads out of the project
     case $1 in */../* | */..) refuse 12 "refused $1 leads out of the project folder" ;; /*) ;; *) refuse 12 "refused $1 is not an absolute path" ;; esac
     ground "$1"
-    real=$(where "$above")/${1##*/}
+    if [ "$above" = "$project" ]; then real=$root/${1##*/}; else real=$(where "$above")/${1##*/}; fi
     [ -h "$1" ] && real=$(readlink -f "$1")
     case $real in "$root"/*) return 0 ;; esac
     refuse 12 "refused $1 leads out of the project folder"
@@ -223,9 +222,12 @@ draft() { # SOURCE BOX MODE UID GID: within its target's folder, a new file, who
     mkdir -m 700 "./$2" && cd -P "./$2" && [ "$PWD" = "$here/$2" ] && cp "$1" new && chmod "$3" new || return 1
     # An owner that is right already is left alone: who is not root may not even set it to itself on some systems. A new
     # one takes bits of the mode along.
-    [ "$(stat -c '%u %g' new)" = "$4 $5" ] || { chown "$4:$5" new && chmod "$3" new; } || return 1
+    is_ours "$4 $5" || [ "$(stat -c '%u %g' new)" = "$4 $5" ] || { chown "$4:$5" new && chmod "$3" new; } || return 1
     flush new
 }
+# Whether a new file is whose it must be, where it is this user's and group's, whose numbers are known of a file of their own.
+# shellcheck disable=SC3067 # a shell that cannot tell says no
+is_ours() { { [ "$1" = "$me $group" ] && [ -O new ] && [ -G new ]; } 2>/dev/null; } # "UID GID"
 unbox() { # BOX: within its target's folder, the new file takes its name
     cd -P "./$1" && [ "$PWD" = "$here/$1" ] && take_name new "../$name" && cd .. && rmdir "./$1"
 }
@@ -289,10 +291,12 @@ free_room() { # -> free, in KiB
 }
 prepare() {
     if [ ! -d "$state/commands" ]; then
-        mkdir -p "$state" 2>/dev/null && mkdir -p "$objects" "$state/snapshots" "$state/tmp" 2>/dev/null || refuse 13 "cannot make $state"
+        mkdir -p "$state" "$objects" "$state/snapshots" "$state/tmp" 2>/dev/null || refuse 13 "cannot make $state"
         # What is kept in it is worth nothing while the folder itself could vanish in a power cut.
         up=$state
-        while flush "$up/" && [ "$up" != "${up%/*}" ]; do up=${up%/*}; done
+        set -- "$up/"
+        while [ "$up" != "${up%/*}" ]; do up=${up%/*} && set -- "$@" "$up/"; done
+        flush "$@"
         mkdir "$state/commands" 2>/dev/null || [ -d "$state/commands" ] || refuse 13 "cannot make $state"
     fi
     [ -w "$state/tmp" ] || refuse 13 "cannot make $state"
@@ -448,6 +452,7 @@ may_own() { # UID GID: whether this user can give a file to them
     # Whose file has this owner is this user. (Not every shell can tell; then a program does.)
     # shellcheck disable=SC3067
     if [ -z "$me" ] && [ -O "$path" ] 2>/dev/null; then me=$uid; fi
+    if [ -z "$group" ] && [ -G "$path" ] 2>/dev/null; then group=$gid; fi
     [ -n "$me" ] || me=$(id -u)
     [ "$me" != 0 ] || return 0
     [ "$1" = "$me" ] || refuse 12 "refused $path belongs to user $1, which $(id -un) cannot restore"
@@ -594,10 +599,11 @@ last_command() {
 main() {
     verb=$1 state=$2 project=$3 run=$4 who=$5
     objects=$state/objects journal=$state/journal lock=$project/.compose-runbook.lock
-    root=$(where "$project")
+    # The program stays there: to ask from elsewhere takes a subshell.
+    if cd -P "$project" 2>/dev/null; then root=$PWD; else root=$(where "$project"); fi
     # Nothing may ever count as within a folder without a name.
     [ -n "$root" ] || root=$project
-    id='' added='' tip='' locked='' ends_whole='' left=1 story=0 note='{}' heading='' writes='' payload='' header='' me=''
+    id='' added='' tip='' locked='' ends_whole='' left=1 story=0 note='{}' heading='' writes='' payload='' header='' me='' group=''
     # A state folder that the Docker group shares keeps being shared; any other is its owner's alone.
     if [ -g "$state" ]; then umask 007; fi
     case $verb in

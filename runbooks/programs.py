@@ -76,7 +76,8 @@ def answers(data: bytes, host: str) -> Answers:
             _take_file(found, match, data[match.end() : at - 1], host)
         else:
             at = len(data) + 1
-        if at > len(data):
+        # Each record ends with a line break, so of a file that shrank while it was read nothing is taken for its end.
+        if data[at - 1 : at] != b"\n":
             raise HostFailed("its answer was cut off or cannot be understood", host=host, mend="try again")
     return found
 

@@ -9,8 +9,6 @@ set -u
 umask 077
 export LC_ALL=C
 
-line_break='
-'
 into() { # NAME COMMAND...: keeps its output and how it ended
     out=$tmp/$1
     shift
@@ -35,10 +33,8 @@ send_file() { # PATH
     if [ ! -e "$1" ] && [ ! -h "$1" ]; then status=absent
     elif ! inside "$1"; then status=outside
     elif [ ! -f "$1" ]; then status=special
-    elif ! head -c 2097153 "$1" >"$tmp/data" 2>/dev/null; then status=unreadable
-    # Two lines of one program, as to start another takes longer than all of this: whose the file is, and how much was read.
-    elif ! seen=$(stat -L -c '%a %u %g %s' "$1" "$tmp/data"); then status=unreadable
-    else size=${seen##* } owner=${seen%%"$line_break"*} && [ "$size" -le 2097152 ] || status=large
+    elif [ ! -r "$1" ] || ! owner=$(stat -L -c '%a %u %g %s' "$1"); then status=unreadable
+    else size=${owner##* } && [ "$size" -le 2097152 ] || status=large
     fi
     if [ $status != ok ]; then
         printf 'file %s 0 0 0 - 0 %s\n\n' $status "$1"
@@ -47,13 +43,16 @@ send_file() { # PATH
     link=-
     if [ -h "$1" ]; then link=$(readlink "$1" | sha256sum | cut -d ' ' -f 1); fi
     printf 'file ok %s %s %s %s\n' "${owner% *}" "$link" "$size" "$1"
-    cat "$tmp/data"
+    # Without a copy of it, which would take three programs more: of a file that grew meanwhile this is its beginning, and
+    # one that shrank makes the answer too short to be understood.
+    [ "$size" = 0 ] || head -c "$size" "$1"
     echo
 }
 inside() { # a path of the project that a link leads out of it is not inside; a path elsewhere was named as such
     case $1 in "$project"/*) ;; *) return 0 ;; esac
     # In the very folder only what is a link itself can lead out.
     case ${1#"$project"/} in */* | ..) ;; *) [ -h "$1" ] || return 0 ;; esac
+    [ -n "$root" ] || root=$(pwd -P)
     case $(readlink -f "$1") in "$root"/*) return 0 ;; esac
     return 1
 }
@@ -107,9 +106,7 @@ look() { # OPTION...: Docker's and Compose's answers
     send_all engine compose info config containers images dry_run
 }
 
-survey() { # FOLDER NAME [OPTION]...; the name --files: nothing but the paths
-    project=$1 name_of=$2
-    shift 2
+make_room() { # for what Docker and Compose say
     tmp=$(mktemp -d "${TMPDIR:-/tmp}/runbook.XXXXXX") || exit 1
     trap 'rm -rf "$tmp"' EXIT
     trap 'exit 129' HUP INT TERM PIPE
@@ -117,12 +114,17 @@ survey() { # FOLDER NAME [OPTION]...; the name --files: nothing but the paths
         echo "there is no room in ${TMPDIR:-/tmp}" >&2
         exit 1
     }
-    if ! cd "$project" 2>"$tmp/folder.err"; then
-        echo 1 >"$tmp/folder.exit"
-        send folder "$tmp/folder.err"
+}
+
+survey() { # FOLDER NAME [OPTION]...; the name --files: nothing but the paths
+    project=$1 name_of=$2 root=''
+    shift 2
+    [ "$name_of" = --files ] || make_room
+    if ! cd "$project" 2>/dev/null; then
+        said=$(cd "$project" 2>&1)
+        printf 'part folder 1 %s\n%s\n\n' "$(printf '%s\n' "$said" | wc -c | tr -d ' ')" "$said"
         return
     fi
-    root=$(pwd -P)
     [ "$name_of" = --files ] || look "$@" </dev/null
     while IFS= read -r path; do send_file "$path"; done
 }

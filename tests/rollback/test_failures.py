@@ -60,8 +60,6 @@ def named(calls, bed):
         if at - 1 not in beside and piped(*pair):  # what ends one pipe does not begin another
             beside.add(at)
     for at, call in enumerate(calls, 1):
-        if Path(call.split()[-1]) in bed.state.parents:
-            continue  # folders above all, of which each machine has others
         if {at, at - 1} & beside:
             continue  # the ends of a pipe begin in any order
         words = told(call, bed)

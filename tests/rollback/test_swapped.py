@@ -236,7 +236,7 @@ def test_a_new_state_folder_is_synced_from_within_to_the_root_before_it_counts(w
     shims.at(
         "sync",
         "*",
-        'printf "%s\\n" "$1" >>"$OUTSIDE/synced"; [ ! -d "$STATE/commands" ] || echo late >>"$OUTSIDE/synced"',
+        'printf "%s\\n" "$@" >>"$OUTSIDE/synced"; [ ! -d "$STATE/commands" ] || echo late >>"$OUTSIDE/synced"',
         call=0,
     )
     writer(path=str(shims.folder), more=shims.more).prepare()
