@@ -263,7 +263,7 @@ def _snapshot_seed() -> bytes:
 def _writer_seeds() -> tuple[bytes, ...]:
     read = f"{'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'} 644 0 0 - 0 /srv/shop/compose.yml\n"
     said = ("clock 1760000000\nfree 1000\nhead " + DIGEST + "\npending t-1\n", "held\n", read, "out\nexit 0\n", "exit 0\ndocker compose up\n",
-            "locked 1760000000 run=r who=eve@laptop since=1759990000 renewed=1759999990\n", "reverted t-1\nhead x\n")  # fmt: skip
+            "locked 1760000000 run=r who=eve@laptop since=1759990000 renewed=1759999990\n", "reverted t-1\nhead x\n", 'released\nlast {"previous":"0"}\n')  # fmt: skip
     return tuple(bytes([code]) + text.encode() for code in (0, 10, 11, 12, 13, 14) for text in said)
 
 

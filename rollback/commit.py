@@ -224,7 +224,7 @@ class HostWriter(Locking, Running):
                 host=self._host,
                 mend="it goes on by itself: wait for its end (./inv status shows it), then repeat",
             )
-        return tuple(line for line in lines if line != "whole" and not line.startswith("head "))
+        return tuple(line for line in lines if line != "whole" and not line.startswith(("head ", "last ")))
 
     def note(self, kind: str, data: Mapping[str, object], about: str = "-", *, wait: bool = True) -> str:
         """Adds an event to the journal and returns its new head; without `wait` in the exchange of the next call, and

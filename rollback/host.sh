@@ -67,21 +67,23 @@ last_line() { # puts the journal's last line into `last`; 1: it was cut off, 2: 
     last=$(tail -n 1 "$journal" && printf x) || return 2
     case $last in *"${line_break}x") last=${last%"${line_break}x"} ;; *) return 1 ;; esac
 }
-head_of_journal() { # -> hash; fails rather than chain the next line to something that is not the last one
+last_whole_line() { # -> last, empty where there is none; fails rather than take another for it
     last_line
     case $? in
-        0) ends_whole=1 ;;
+        0) ends_whole=1 && { [ -n "$last" ] || [ ! -s "$journal" ]; } ;;
         1)
-            lines=$(wc -l <"$journal") && [ -n "$lines" ] || { hash=''; return 1; }
-            if [ "$((lines))" = 0 ]; then hash=$no_hash; return; fi
-            last=$(sed -n "$((lines))p" "$journal") || { hash=''; return 1; }
+            lines=$(wc -l <"$journal") && [ -n "$lines" ] || return 1
+            if [ "$((lines))" = 0 ]; then last=''; return; fi
+            last=$(sed -n "$((lines))p" "$journal") && [ -n "$last" ]
             ;;
-        *) hash=''; return 1 ;;
+        *) return 1 ;;
     esac
-    hash_of_last
 }
-say_head_after() { hash_of_line "$added"; say "head $hash"; } # the line that was added last
-say_head() { head_of_journal; say "head $hash"; }
+# Who asks for the journal's head is told the line, and takes its hash: that is a program less here.
+say_head_after() { say "last $added"; } # the line that was added last
+say_head() {
+    if ! last_whole_line; then say "head "; elif [ -n "$last" ]; then say "last $last"; else say "head $no_hash"; fi
+}
 hash_of_last() { # -> hash
     if [ ! -s "$journal" ]; then hash=$no_hash; return; fi
     hash_of_line "$last"

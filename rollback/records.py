@@ -58,8 +58,11 @@ def packed(header: Sequence[str], blobs: bytes = b"") -> bytes:
 
 
 def lines(text: str) -> dict[str, str]:
-    """`name value` lines as a mapping."""
-    return {name: value for name, _, value in (entry.partition(" ") for entry in text.splitlines())}
+    """`name value` lines as a mapping. The hash of a journal's `last` line is its `head`."""
+    found = {name: value for name, _, value in (entry.partition(" ") for entry in text.split("\n"))}
+    if last := found.pop("last", ""):
+        found["head"] = sha256(f"{last}\n".encode()).hexdigest()
+    return found
 
 
 def files(out: bytes, host: str) -> dict[str, tuple[FileState, bytes | None]]:
