@@ -228,7 +228,7 @@ draft() { # SOURCE BOX MODE UID GID: within its target's folder, a new file, who
     flush new
 }
 # Whether a new file is whose it must be, where it is this user's and group's, whose numbers are known of a file of their own.
-# shellcheck disable=SC3067 # a shell that cannot tell says no
+# shellcheck disable=SC3066,SC3067 # a shell that cannot tell says no
 is_ours() { { [ "$1" = "$me $group" ] && [ -O new ] && [ -G new ]; } 2>/dev/null; } # "UID GID"
 unbox() { # BOX: within its target's folder, the new file takes its name
     cd -P "./$1" && [ "$PWD" = "$here/$1" ] && take_name new "../$name" && cd .. && rmdir "./$1"
@@ -454,6 +454,7 @@ may_own() { # UID GID: whether this user can give a file to them
     # Whose file has this owner is this user. (Not every shell can tell; then a program does.)
     # shellcheck disable=SC3067
     if [ -z "$me" ] && [ -O "$path" ] 2>/dev/null; then me=$uid; fi
+    # shellcheck disable=SC3066
     if [ -z "$group" ] && [ -G "$path" ] 2>/dev/null; then group=$gid; fi
     [ -n "$me" ] || me=$(id -u)
     [ "$me" != 0 ] || return 0

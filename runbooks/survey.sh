@@ -121,7 +121,7 @@ survey() { # FOLDER NAME [OPTION]...; the name --files: nothing but the paths
     shift 2
     [ "$name_of" = --files ] || make_room
     if ! cd "$project" 2>/dev/null; then
-        said=$(cd "$project" 2>&1)
+        said=$(cd "$project" 2>&1 || exit)
         printf 'part folder 1 %s\n%s\n\n' "$(printf '%s\n' "$said" | wc -c | tr -d ' ')" "$said"
         return
     fi
