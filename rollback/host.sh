@@ -599,7 +599,16 @@ last_command() {
     sed -n 2p "$last/about"
 }
 
+tools_elsewhere() { # the tools are never what somebody put into the folder where the program works
+    rest=$PATH: tools=''
+    while [ -n "$rest" ]; do
+        case $rest in /*) tools=$tools${tools:+:}${rest%%:*} ;; esac
+        rest=${rest#*:}
+    done
+    PATH=$tools
+}
 main() {
+    case :$PATH: in *:[!/]*) tools_elsewhere ;; esac
     verb=$1 state=$2 project=$3 run=$4 who=$5
     objects=$state/objects journal=$state/journal lock=$project/.compose-runbook.lock
     # The program stays there: to ask from elsewhere takes a subshell.

@@ -116,7 +116,16 @@ make_room() { # for what Docker and Compose say
     }
 }
 
+tools_elsewhere() { # the tools are never what somebody put into the folder where the program works
+    rest=$PATH: tools=''
+    while [ -n "$rest" ]; do
+        case $rest in /*) tools=$tools${tools:+:}${rest%%:*} ;; esac
+        rest=${rest#*:}
+    done
+    PATH=$tools
+}
 survey() { # FOLDER NAME [OPTION]...; the name --files: nothing but the paths
+    case :$PATH: in *:[!/]*) tools_elsewhere ;; esac
     project=$1 name_of=$2 root=''
     shift 2
     [ "$name_of" = --files ] || make_room
