@@ -28,21 +28,27 @@ def program() -> str:
     return (Path(__file__).parent / "host.sh").read_text()
 
 
+@cache
+def plain() -> str:
+    """The text of `plain.pl`."""
+    return (Path(__file__).parent / "plain.pl").read_text()
+
+
 class Door:
     """One project on one host. `run` is the run's id, `who` the operator (user@machine).
 
     `holder`: the name under which it locks and journals, where several may do a run's work on this host one after another
-    (the run's id, a dot, and a word of its own); else the run's id.
+    (the run's id, a dot, and a word of its own); else the run's id. `plainly`: whether a plain case may be done by Perl.
     """
 
     def __init__(
         self, link: Link, project_dir: str, project_name: str, *, run: str, who: str, state_dir: str | None = None,
-        holder: str = "",
+        holder: str = "", plainly: bool = True,
     ) -> None:  # fmt: skip
         self.link, self.project_dir, self.run = link, project_dir, records.word(run, "run")
         self._holder = records.word(holder or run, "run")
         self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
-        self._named = state_dir
+        self._named, self._plainly = state_dir, plainly
         self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
         self.project_name, self.head = project_name, ""
         self._queued: list[tuple[str, bytes]] = []
@@ -61,7 +67,8 @@ class Door:
         return ""
 
     def _as_call(self, verb: str, data: bytes = b"") -> Call:
-        words = (verb, self.state_dir, self.project_dir, self._holder, self.who)
+        more = (plain(),) if verb == "lock+commit" and self._plainly else ()
+        words = (verb, self.state_dir, self.project_dir, self._holder, self.who, *more)
         # Whether a holder that is one of several is gone is told by the words of its processes (`runbooks.commands.errands`).
         own = verb in OWN or self._holder != self.run
         return Call(program(), words, data, self.link.host.become, own)

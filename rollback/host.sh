@@ -1,5 +1,6 @@
 # Every write to a host goes through this program: one constant POSIX sh text, run by `sh -c`, data on standard input.
-#   sh -c PROGRAM sh VERB STATE_DIR PROJECT_DIR RUN WHO
+#   sh -c PROGRAM sh VERB STATE_DIR PROJECT_DIR RUN WHO [PLAIN]
+# PLAIN is the text of plain.pl, which does the plain case of lock+commit where the host has Perl.
 # Standard input: a line with the byte count of the header, the header's lines, then the bytes that the header points to.
 # Exit codes: 0 done, 10 drift, 11 locked, 12 refused, 13 the state folder cannot be made, 14 interrupted work is pending.
 # Every effect but a line that is written is an external command, so that tests can stop the program anywhere. Nothing runs
@@ -32,9 +33,12 @@ line_break='
 no_hash=0000000000000000000000000000000000000000000000000000000000000000
 
 receive() { # the header of the data, which is kept until it is done with
-    hear
-    while next_line; do heading=$heading$line$line_break; done
-    all_heard
+    if [ -n "$handed" ]; then ready_for_data
+    else
+        hear
+        while next_line; do heading=$heading$line$line_break; done
+        all_heard
+    fi
     printf '%s' "$heading" >"$header" || refuse 12 "no space for the data in $state"
 }
 ready_for_data() {
@@ -324,8 +328,7 @@ commit() {
     failed=
     stand_by && exchange || failed=${failed:-the snapshot}
     if [ -n "$failed" ]; then
-        revert && refuse 12 "refused $failed could not be written; every file is as it was"
-        refuse 14 "pending $id"
+        take_back "$failed"
     fi
     record commit "$id" "$note" && rm -f "$payload" "$header" "$state/pending" && flush "$state" || refuse 14 "pending $id"
     say_head_after
@@ -540,6 +543,24 @@ read_files() { # each path of the data: "SHA MODE UID GID SIZE PATH", then its b
     done_with_data
 }
 
+# --- the plain case ---------------------------------------------------------------------------------------------------------
+plainly() { # PLAIN: what it does is done; what it leaves to us it has not begun, but for the lock
+    [ -n "$1" ] && command -v perl >/dev/null 2>&1 || return 0
+    answer=$(PERL5OPT='' perl -C0 -e "$1" "$state" "$project" "$run" "$who")
+    code=$?
+    case $code in
+        0 | 12 | 14) say "$answer"; exit "$code" ;;
+        100) if [ -n "$answer" ]; then heading=$answer$line_break handed=1; fi ;;
+        101) sole take_back "$answer" ;;
+        # It was killed, or is no Perl. With the lock it may have begun, and then the next run sees what it did, and mends it.
+        *) if holds_lock; then refuse 14 "pending, as perl ended with $code"; fi ;;
+    esac
+}
+take_back() { # WHAT: a file that could not be written; the lock stays, as after any refusal
+    revert && refuse 12 "refused $1 could not be written; every file is as it was"
+    refuse 14 "pending $id"
+}
+
 # --- commands ----------------------------------------------------------------------------------------------------------
 execute() { # runs the words of the data, one a line; goes on when the link is lost; both ends are in the journal
     receive
@@ -615,7 +636,7 @@ main() {
     if cd -P "$project" 2>/dev/null; then root=$PWD; else root=$(where "$project"); fi
     # Nothing may ever count as within a folder without a name.
     [ -n "$root" ] || root=$project
-    id='' added='' tip='' locked='' ends_whole='' left=1 story=0 note='{}' heading='' writes='' payload='' header='' me='' group=''
+    id='' added='' tip='' locked='' ends_whole='' left=1 story=0 note='{}' heading='' handed='' writes='' payload='' header='' me='' group=''
     # A state folder that the Docker group shares keeps being shared; any other is its owner's alone.
     if [ -g "$state" ]; then umask 007; fi
     case $verb in
@@ -626,7 +647,7 @@ main() {
         release) alone "$project" release; say "released"; say_head ;;
         # Verbs that go together start one program. The lock is given back whether or not the note could be written.
         opening) prepare; say --; repair; say --; snapshots ;;
-        lock+commit) take_lock; sole commit ;;
+        lock+commit) plainly "${6:-}"; take_lock; sole commit ;;
         note+release) IFS= read -r left && sole put_down; alone "$project" release; say "released"; if [ -n "$added" ]; then say_head_after; else say_head; fi ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;

@@ -67,9 +67,13 @@ class Bed:
             for path in (self.base, self.project, *self.project.rglob("*")):
                 os.chown(path, self.user, self.user, follow_symlinks=False)
 
-    def writer(self, run: str = FIRST, more: Mapping[str, str] | None = None, before: str = "") -> HostWriter:
+    def writer(
+        self, run: str = FIRST, more: Mapping[str, str] | None = None, before: str = "", *, plainly: bool = False
+    ) -> HostWriter:
         link = ShellLink(self.project, self.shell, more=more, before=before, user=self.user)
-        return HostWriter(link, str(self.project), "shop", run=run, who="eve@laptop", state_dir=str(self.state))
+        return HostWriter(
+            link, str(self.project), "shop", run=run, who="eve@laptop", state_dir=str(self.state), plainly=plainly
+        )
 
     def keep(self) -> None:
         """What `again` puts back."""

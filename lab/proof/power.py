@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from inventory.errors import HostFailed, RunbookError
-from lab.proof import calls, disk
+from lab.proof import calls, disk, plain
 from lab.proof.bed import AGAIN, Bed, Outcome, room
 from lab.proof.shell import ShellLink
 from lab.proof.strikes import OPERATIONS, Operation
 from lab.proof.table import OUTCOMES, Effort, Part, Tally, spread
+from lab.proof.tracing import cannot
 from rollback.commit import HostWriter
 
 COLUMNS = ("operation", "file operations", "states", *OUTCOMES)
@@ -38,6 +38,7 @@ RECORDED = (
     Operation("first of a host", lambda _bed: None, first_time),
     *(each for each in OPERATIONS if each.name in ("commit", "undo", "repair that reverts", "repair that finishes", "repair of the journal",
                                                    "a command", "a journal line", "prune", "heartbeat")),
+    *plain.OPERATIONS,
 )  # fmt: skip
 
 
@@ -65,18 +66,6 @@ def prove(effort: Effort) -> Part:
         effort.tell(f"power cut, {operation.name}: {tally.cases} states of {ops} file operations")
     return Part("The power, cut anywhere", COLUMNS, tuple(rows), cases, tuple(wrong), tuple(short), time.monotonic() - begin,
                 lost, tuple(repairs_s))  # fmt: skip
-
-
-def cannot() -> str:
-    """Why nothing can be recorded on this machine; empty where it can."""
-    if not shutil.which("strace"):
-        return "power cuts need strace: apt-get install strace"
-    done = subprocess.run(["strace", "-qq", "-e", "trace=sync", "true"], capture_output=True, text=True, check=False)
-    return (
-        ""
-        if done.returncode == 0
-        else f"power cuts need strace, which may not trace here: {done.stderr.strip()[-100:]}"
-    )
 
 
 def cut(base: Path, operation: Operation, effort: Effort) -> tuple[Tally, int, int, list[str]]:
@@ -140,7 +129,8 @@ def recorded(bed: Bed, operation: Operation) -> disk.Recording:
         "-A",
     )
     link = ShellLink(bed.project, bed.shell, through=words)
-    host = HostWriter(link, str(bed.project), "shop", run=operation.run, who="eve@laptop", state_dir=str(bed.state))
+    host = HostWriter(link, str(bed.project), "shop", run=operation.run, who="eve@laptop", state_dir=str(bed.state),
+                      plainly=operation in plain.OPERATIONS)  # fmt: skip
     operation.work(host, bed)
     bed.after, bed.standing["new"] = bed.files(), bed.applied(bed.writer(AGAIN))
     made = calls.record(log.read_text(), before, str(bed.base))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PARTS = {
     "calls": "lab.proof.strikes",
+    "plain": "lab.proof.plain",
     "power": "lab.proof.power",
     "worlds": "lab.proof.worlds",
     "exchanges": "lab.proof.exchanges",
