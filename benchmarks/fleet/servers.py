@@ -28,7 +28,7 @@ from inventory.errors import HostFailed, InputError
 SSHD = "/usr/sbin/sshd"
 _STARTED = re.compile(rb"Starting session: (command|subsystem)")
 _TRANSFERRED = re.compile(rb"Transferred: sent (\d+), received (\d+) bytes")
-_ENDED = re.compile(rb"Closing connection to|Disconnected from user")
+_ENDED = re.compile(rb"Closing connection to|Disconnected from user|Read error from remote host")
 """The last line of a connection: a client that says goodbye (OpenSSH's) has the second, and its bytes are not told."""
 _ACCEPTED = re.compile(rb"Accepted publickey")
 
