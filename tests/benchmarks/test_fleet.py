@@ -121,7 +121,6 @@ def test_a_fleet_larger_than_may_be_connected_is_connected_once_to_be_looked_at_
     assert [pool.peak for pool in pools] == [2, 2]
 
 
-@pytest.mark.lab
 def test_every_tool_is_measured_in_turn_and_leaves_the_same_bytes(up: Fleet) -> None:
     for tool in choose(["compose"]):
         tool.prepare(up)
@@ -130,7 +129,6 @@ def test_every_tool_is_measured_in_turn_and_leaves_the_same_bytes(up: Fleet) -> 
         assert all(each.memory_mib > 1 and each.controller_s > 0 for each in found.values())
 
 
-@pytest.mark.lab
 def test_the_peers_do_the_same_work(up: Fleet) -> None:
     for tool in TOOLS:
         tool.prepare(up)

@@ -54,9 +54,9 @@ def test_bad_input_is_refused_in_one_line_and_breaks_no_reader(target):
             raise AssertionError(f"{target.name} broke on {data!r}") from error
 
 
-@pytest.mark.lab
+@pytest.mark.slow
 def test_readers_stand_a_coverage_guided_fuzzer(tmp_path):
-    """Marked for the full run: the fuzzer's environment is installed from the network."""
+    """Left to the full run: the fuzzer's environment is installed from the network."""
     words = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "fuzz", "--seconds", "75", "--json"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

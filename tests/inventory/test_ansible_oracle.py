@@ -20,7 +20,7 @@ from inventory.errors import RunbookError
 from lab import environments
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.slow
 ROUNDS = 12
 WORDS = (
     "text",
