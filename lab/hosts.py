@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_S = 90.0
 RECIPE = "compose-runbook.recipe"
+COMPOSE = "docker-compose.yml"
 DRAFT = f"{PROJECT_DIR}.draft"
 THAW = "docker ps -q --filter status=paused | xargs -r docker unpause"
 """A host cannot be killed while something in it is frozen: the engine outside waits for it in vain."""
@@ -41,16 +43,18 @@ class HostStatus:
     engine: str
 
 
-def up(progress: Progress, *, start: bool = True, scale: float = 1.0, state: LabState | None = None) -> None:
+def up(progress: Progress, *, start: bool = True, scale: float = 1.0, interval: str = "",
+       state: LabState | None = None) -> None:  # fmt: skip
     """Brings up all practice hosts, and the platform on them when `start`. Raises RunbookError with the mend.
 
-    `scale` multiplies the stand-ins' start-up times; it takes effect when a host is made anew.
+    `scale` multiplies the stand-ins' start-up times; `interval` takes the place of that of the example's own health checks.
+    Both take effect when a host is made anew.
     """
     with checkout.turn(progress), engine.errors():
-        make(progress, start, scale, state or LabState(ROOT))
+        make(progress, start, scale, interval, state or LabState(ROOT))
 
 
-def make(progress: Progress, start: bool, scale: float, state: LabState) -> None:
+def make(progress: Progress, start: bool, scale: float, interval: str, state: LabState) -> None:
     """Makes what is missing, and waits until every host answers."""
     client = engine.client()
     base = images.base(client, progress)
@@ -62,16 +66,18 @@ def make(progress: Progress, start: bool, scale: float, state: LabState) -> None
     for host in HOSTS:
         ensure(client, state, host, image, volume, recipe, ports[host], progress)
     with ThreadPoolExecutor(len(HOSTS)) as pool:
-        list(pool.map(lambda host: ready(client, state, host, progress, start=start), HOSTS))
+        list(pool.map(lambda host: ready(client, state, host, progress, start, interval), HOSTS))
 
 
-def ready(client: docker.DockerClient, state: LabState, host: str, progress: Progress, *, start: bool) -> None:
+def ready(
+    client: docker.DockerClient, state: LabState, host: str, progress: Progress, start: bool, interval: str
+) -> None:
     """Waits until a host's engine and sshd answer, and puts the platform there when it is not."""
     container = client.containers.get(state.container(host))
     wait_for(container, "docker version -f '{{.Server.Version}}' && test -s /run/sshd.pid")
     progress(f"{host}: answers")
     if container.exec_run(["test", "-e", f"{PROJECT_DIR}/docker-compose.yml"]).exit_code != 0:
-        deploy(container)
+        deploy(container, interval)
     if start:
         progress(f"{host}: starting the platform")
         bring_up(container)
@@ -115,12 +121,13 @@ def start_container(container: Container) -> None:
         ) from error
 
 
-def deploy(container: Container) -> None:
-    """Puts the example platform into its project folder, byte for byte as it is in `examples/`, owned by deploy."""
+def deploy(container: Container, interval: str = "") -> None:
+    """Puts the example platform into its project folder, owned by deploy, byte for byte as it is in `examples/` unless
+    its own health checks are to run at another `interval`."""
     example = ROOT / "examples" / "reconciliation"
     files = {
         f"{Path(DRAFT).name}/{path.relative_to(example)}": (
-            path.read_bytes(),
+            checked_every(interval, path.read_bytes()) if path.name == COMPOSE else path.read_bytes(),
             0o600 if path.name == ".env" else 0o644,
             1000,
         )
@@ -131,6 +138,11 @@ def deploy(container: Container) -> None:
     container.put_archive(str(Path(DRAFT).parent), checkout.pack(files))
     # The folder gets its name last, so that one that is there is whole.
     run(container, ["sh", "-c", f"chown -R deploy:deploy {DRAFT} && rm -rf {PROJECT_DIR} && mv {DRAFT} {PROJECT_DIR}"])
+
+
+def checked_every(interval: str, data: bytes) -> bytes:
+    """A Compose file whose health checks run at this interval; as it is where none is named."""
+    return re.sub(rb"(?m)^( +interval: )\S+$", rb"\g<1>" + interval.encode(), data) if interval else data
 
 
 def bring_up(container: Container, *, cold: bool = False) -> coldstart.ColdStart:

@@ -12,7 +12,7 @@ import pytest
 from inventory.connection import LocalLink
 from inventory.errors import Refused
 from inventory.model import Host, Project
-from lab import checkout, demo
+from lab import checkout, demo, hosts
 from lab.state import HOSTS, MARKER, ROOT, LabState
 
 
@@ -99,3 +99,11 @@ def test_a_host_that_an_earlier_run_left_migrated_is_told_at_the_beginning(
     (project / "docker-compose.yml").unlink()
     with pytest.raises(Refused, match=r"lab\.down first"):
         demo.never_migrated(link)
+
+
+def test_an_interval_takes_the_place_of_that_of_the_example_s_own_checks_and_of_nothing_else() -> None:
+    data = (ROOT / "examples" / "reconciliation" / hosts.COMPOSE).read_bytes()
+    assert hosts.checked_every("", data) == data
+    changed = hosts.checked_every("10s", data)
+    assert changed.count(b"      interval: 10s\n") == data.count(b"interval:") == 4
+    assert changed.replace(b"interval: 10s", b"interval: 30s") == data
