@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import compose_cli
@@ -39,15 +40,13 @@ def run(*, fast: bool, lint: bool, drills: bool = False, select: str | None = No
     `drills`: also those that kill servers under load for minutes, with which it takes more than an hour on 2 cores.
     """
     install_requirements()
-    if lint:
-        code = check()
+    # Packages are mostly waited for, and the types are looked at by one processor: neither needs to wait for the other.
+    with ThreadPoolExecutor(1) as beside:
+        ready = beside.submit(get_ready, fast=fast)
+        code = check() if lint else 0
         if code:
             return code
-    if not fast:
-        from lab import audit
-
-        audit.tell(Output())
-    install_programs(PROGRAMS if fast else PROGRAMS | LARGE)
+        fetched = ready.result()
     pytest = ["python", "-m", "pytest", select or "tests"]
     # What needs no practice hosts runs on all processors; the hosts are shared, so their tests take turns.
     # Quick tests wait as long as they work: one more of them at once than there are processors.
@@ -58,7 +57,6 @@ def run(*, fast: bool, lint: bool, drills: bool = False, select: str | None = No
         else [["-m", "not lab", *spread], ["-m", "lab" if drills else "lab and not drill"]]
     )
     environment = os.environ if fast else {"RUNBOOK_EXHAUSTIVE": "1", "RUNBOOK_EXAMPLES": "10000"} | dict(os.environ)
-    fetched = compose_cli.provide()
     environment = dict(environment) | ({compose_cli.VARIABLE: fetched} if fetched else {})
     environment |= {"RUNBOOK_DRILLS": "1"} if drills else {}
     # Hundreds of programs are started: compiled once, whatever the shell says, and beside the tree.
@@ -66,6 +64,17 @@ def run(*, fast: bool, lint: bool, drills: bool = False, select: str | None = No
     environment["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "pycache")
     codes = [call([*pytest, *part], environment) for part in parts]
     return next((code for code in codes if code not in (0, NOTHING_SELECTED)), 0)
+
+
+def get_ready(*, fast: bool) -> str:
+    """Installs the programs that tests run, and tells in the full run what is known to be vulnerable. Returns the path of a
+    Compose that was fetched for them, else nothing."""
+    install_programs(PROGRAMS if fast else PROGRAMS | LARGE)
+    if not fast:
+        from lab import audit
+
+        audit.tell(Output())
+    return compose_cli.provide()
 
 
 def lint() -> int:
