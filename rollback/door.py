@@ -17,6 +17,8 @@ STALE_S = 120
 DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
 JOINED = {("lock", "commit"), ("note", "release")}
 """Verbs that one start of the program does, where one follows the other: a start costs a host as much as two other programs."""
+PLAIN = {"lock+commit": "commit.pl", "note+release": "end.pl"}
+"""Verbs whose plain case one process does, where the host has Perl (decision 0021)."""
 OWN = ("execute", "renew")
 """Verbs that are a process of their own: the number of one stands in a name that is made once, or is never written over."""
 _OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")
@@ -29,9 +31,10 @@ def program() -> str:
 
 
 @cache
-def plain() -> str:
-    """The text of `plain.pl`."""
-    return (Path(__file__).parent / "plain.pl").read_text()
+def plain(verb: str) -> str:
+    """The program in Perl that does the plain case of a verb; empty for a verb that has none."""
+    folder = Path(__file__).parent / "plain"
+    return (folder / "common.pl").read_text() + (folder / PLAIN[verb]).read_text() if verb in PLAIN else ""
 
 
 class Door:
@@ -67,8 +70,7 @@ class Door:
         return ""
 
     def _as_call(self, verb: str, data: bytes = b"") -> Call:
-        more = (plain(),) if verb == "lock+commit" and self._plainly else ()
-        words = (verb, self.state_dir, self.project_dir, self._holder, self.who, *more)
+        words = (verb, self.state_dir, self.project_dir, self._holder, self.who, plain(verb) if self._plainly else "")
         # Whether a holder that is one of several is gone is told by the words of its processes (`runbooks.commands.errands`).
         own = verb in OWN or self._holder != self.run
         return Call(program(), words, data, self.link.host.become, own)

@@ -1,6 +1,6 @@
 # Every write to a host goes through this program: one constant POSIX sh text, run by `sh -c`, data on standard input.
 #   sh -c PROGRAM sh VERB STATE_DIR PROJECT_DIR RUN WHO [PLAIN]
-# PLAIN is the text of plain.pl, which does the plain case of lock+commit where the host has Perl.
+# PLAIN is a program of plain/, which does the plain case of its verb where the host has Perl.
 # Standard input: a line with the byte count of the header, the header's lines, then the bytes that the header points to.
 # Exit codes: 0 done, 10 drift, 11 locked, 12 refused, 13 the state folder cannot be made, 14 interrupted work is pending.
 # Every effect but a line that is written is an external command, so that tests can stop the program anywhere. Nothing runs
@@ -553,7 +553,7 @@ plainly() { # PLAIN: what it does is done; what it leaves to us it has not begun
         100) if [ -n "$answer" ]; then heading=$answer$line_break handed=1; fi ;;
         101) sole take_back "$answer" ;;
         # It was killed, or is no Perl. With the lock it may have begun, and then the next run sees what it did, and mends it.
-        *) if holds_lock; then refuse 14 "pending, as perl ended with $code"; fi ;;
+        *) if [ "$verb" = lock+commit ] && holds_lock; then refuse 14 "pending, as perl ended with $code"; fi ;;
     esac
 }
 take_back() { # WHAT: a file that could not be written; the lock stays, as after any refusal
@@ -648,7 +648,17 @@ main() {
         # Verbs that go together start one program. The lock is given back whether or not the note could be written.
         opening) prepare; say --; repair; say --; snapshots ;;
         lock+commit) plainly "${6:-}"; take_lock; sole commit ;;
-        note+release) IFS= read -r left && sole put_down; alone "$project" release; say "released"; if [ -n "$added" ]; then say_head_after; else say_head; fi ;;
+        note+release)
+            plainly "${6:-}"
+            if [ -z "$handed" ]; then IFS= read -r left && sole put_down
+            else left=${#heading} && sole put_down <<NOTE
+${heading%"$line_break"}
+NOTE
+            fi
+            alone "$project" release
+            say "released"
+            if [ -n "$added" ]; then say_head_after; else say_head; fi
+            ;;
         owner) if [ -h "$lock" ]; then say "locked $(date +%s) $(readlink "$lock")"; else say free; fi ;;
         read) read_files ;;
         commit) sole commit ;;

@@ -1,4 +1,4 @@
-"""Strikes the plain case, the one process that `plain.pl` is, at every system call that it makes: killed there, or the call fails.
+"""Strikes the plain cases, each the one process of a program of `rollback/plain`, at every system call that it makes: killed there, or the call fails.
 
 The shell's program goes on after it, as on a host: it takes back what could not be written, and leaves to the next command
 what was killed.
@@ -22,7 +22,7 @@ from lab.proof.tracing import cannot
 from rollback.commit import HostWriter
 from rollback.model import FileWrite, Transaction
 
-TITLE = "The plain case, struck at each of its system calls"
+TITLE = "The plain cases, struck at each of their system calls"
 COLUMNS = columns("operation", "struck")
 FAULTS = {
     "signal=KILL": "killed before a call",
@@ -70,7 +70,23 @@ def undo(host: HostWriter, _bed: Bed) -> None:
     host.undo(made)
 
 
-OPERATIONS = (Operation("plain commit", _prepared, commit), Operation("plain undo", _committed, undo))
+def _locked(bed: Bed) -> None:
+    host = bed.writer()
+    host.prepare()
+    host.lock()
+
+
+def end(host: HostWriter, _bed: Bed) -> None:
+    """A note, and the lock given back, in one exchange."""
+    host.note("gate", {"outcome": "pass"}, wait=False)
+    host.release()
+
+
+OPERATIONS = (
+    Operation("plain commit", _prepared, commit),
+    Operation("plain undo", _committed, undo),
+    Operation("plain end", _locked, end),
+)
 
 
 @dataclass(frozen=True)
