@@ -1,5 +1,5 @@
 # lock+commit: every write replaces a regular file, which is not longer than 8 MiB.
-our (%said, @writes, $end);
+our (%said, %kept, @writes, $end);
 my $LARGEST = 1 << 23;
 
 sub content { # FILE: its bytes
@@ -20,7 +20,7 @@ sub is_plain { # whether a commit is: each file is as it was when it was planned
     for (@{$said{write}}) {
         my ($sha, $mode, $uid, $gid, $link, $new, $newmode, $newuid, $newgid, $newlink, $from, $size, $path) = split / /, $_, 13;
         return if "$link$newlink" ne '--' || grep { !/^[0-9a-f]{64}\z/ } $sha, $new;
-        return if grep { !/^[0-7]{1,4}\z/ } $mode, $newmode;
+        return if grep({ !/^[0-7]{1,4}\z/ } $mode, $newmode) || grep { !/^[0-9]{1,10}\z/ } $newuid, $newgid;
         return if $from ne 'object' && grep { !/^(?:0|[1-9][0-9]{0,9})\z/ } $from, $size;
         my ($folder, $name) = $path =~ m{^(\Q$project\E(?:/[^/]+)*)/([^/]+)\z} or return;
         my $box = ".compose-runbook.$said{id}." . (1 + @writes);
@@ -29,8 +29,8 @@ sub is_plain { # whether a commit is: each file is as it was when it was planned
         return if $> && grep { !$groups{$_} } $gid, $newgid;
         $end = $from + $size if $from ne 'object' && $from + $size > $end;
         $sum{$path} = $sha;
-        for ($sha, $new) { $sum{"$objects/$_"} = $_ if -e "$objects/$_" }
-        return if $from eq 'object' && !$sum{"$objects/$new"};
+        for ($sha, $new) { $kept{$_} = $sum{"$objects/$_"} = $_ if -e "$objects/$_" }
+        return if $from eq 'object' && !$kept{$new};
         push @writes, {sha => $sha, new => $new, was => oct $mode, mode => oct $newmode, uid => $newuid, gid => $newgid, from => $from, size => $size,
                        folder => $folder, name => $name, path => $path, box => $box};
     }
@@ -65,7 +65,7 @@ sub keep { # what undoes it: the bytes of each file, old and new, by their sum, 
         for my $each ([$_->{sha}, content($_->{path}), $_->{was} & 0777], [$_->{new}, $_->{bytes}, 0666]) {
             my ($sum, $bytes, $mode) = @$each;
             $bytes or refuse "$_->{path} cannot be read";
-            next if -e "$objects/$sum" || $is_new{$sum}++;
+            next if $kept{$sum} || $is_new{$sum}++;
             push @new, $sum;
             fill("$state/tmp/$sum", $NEW, $$bytes, $mode) or refuse "no space to keep $_->{path} in $state";
         }

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from inventory.errors import RunbookError
+from lab.proof import plain
 from lab.proof.bed import Bed
 from rollback.door import program
 
@@ -22,20 +23,24 @@ WORDS = ("write", "read", "id", "story", "note", "absent", "object", "-", "0", "
 
 
 class Sent:
-    """A good commit's data, and a bed where it can be made again and again."""
+    """A good commit's data, and a bed where it can be made again and again. `plainly`: one that Perl does, lock and all."""
 
-    def __init__(self, path):
+    def __init__(self, path, plainly):
+        self.plainly = plainly
         self.bed = Bed(path / "bed")
         self.bed.make()
         self.outside = path / "outside"
         self.outside.mkdir()
         (self.outside / "victim").write_text("precious")
-        host = self.bed.writer()
+        host = self.bed.writer(plainly=plainly)
         host.prepare()
-        host.lock()
+        if not plainly:
+            host.lock()
         self.bed.keep()
         self.bed.again()
-        transaction, run, sent = self.bed.change(host), host.link.run, []
+        transaction, run, sent = plain.change(self.bed, host) if plainly else self.bed.change(host), host.link.run, []
+        if plainly:
+            host.lock(wait=False)
         host.link.run = lambda *words, data=b"", **_: sent.append((words[1:], data)) or run("exit 12")
         with pytest.raises(RunbookError):
             host.commit(transaction)
@@ -52,6 +57,7 @@ class Sent:
     def holds(self, verb, data):
         """Sends it, repairs as the next command would, and looks at everything."""
         self.bed.again()
+        verb = f"lock+{verb}" if self.plainly and verb == "commit" else verb
         reply = self.link.run(program(), verb, *self.words[1:], data=data)
         assert reply.exit in CODES, reply
         after = self.bed.writer("run-9")
@@ -68,11 +74,12 @@ class Sent:
         return reply
 
 
-@pytest.fixture(scope="module")
-def sent(tmp_path_factory):
-    if not shutil.which("dash"):
-        pytest.skip("dash is not on this machine")
-    return Sent(tmp_path_factory.mktemp("header"))
+@pytest.fixture(scope="module", params=["sh", "perl"])
+def sent(tmp_path_factory, request):
+    for needed in {"dash", request.param}:
+        if not shutil.which(needed):
+            pytest.skip(f"{needed} is not on this machine")
+    return Sent(tmp_path_factory.mktemp("header"), request.param == "perl")
 
 
 usual = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -13,7 +13,7 @@ from rollback.model import Transaction
 from runbooks.programs import answers, path_line, program
 
 TOOLS = (
-    "cat", "chmod", "cp", "date", "df", "flock", "head", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sha256sum", "stat",
+    "cat", "chmod", "cp", "date", "df", "flock", "head", "ln", "mkdir", "mv", "perl", "readlink", "rm", "rmdir", "sha256sum", "stat",
     "sync", "tail", "wc",
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ def test_a_path_that_leads_into_the_project_runs_nothing_of_it(tmp_path: Path, s
     found = answers(link.run(program("survey"), str(project), "--files", data=path_line(str(file)).encode()).out, "h")
     host = HostWriter(link, str(project), "shop", run="run-1", who="eve@laptop", state_dir=str(tmp_path / "state"))
     host.prepare()
-    host.lock()
+    host.lock(wait=False)  # with the commit, which Perl does where there is one
     snapshot = host.commit(
         Transaction("t-1", "run-1", "s", str(project), (write_of(found.states[str(file)], b"services:\n"),))
     )
