@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def stopped(bed, thread):
                 return next(
                     int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and is_it(each, bed)
                 )
+        time.sleep(0.001)
     return None
 
 
