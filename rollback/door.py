@@ -32,9 +32,9 @@ def program() -> str:
 
 @cache
 def plain(verb: str) -> str:
-    """The program in Perl that does the plain case of a verb; empty for a verb that has none."""
+    """The program in Perl that does the plain case of a verb of `PLAIN`."""
     folder = Path(__file__).parent / "plain"
-    return (folder / "common.pl").read_text() + (folder / PLAIN[verb]).read_text() if verb in PLAIN else ""
+    return (folder / "common.pl").read_text() + (folder / PLAIN[verb]).read_text()
 
 
 class Door:
@@ -70,7 +70,8 @@ class Door:
         return ""
 
     def _as_call(self, verb: str, data: bytes = b"") -> Call:
-        words = (verb, self.state_dir, self.project_dir, self._holder, self.who, plain(verb) if self._plainly else "")
+        more = (plain(verb),) if self._plainly and verb in PLAIN else ()
+        words = (verb, self.state_dir, self.project_dir, self._holder, self.who, *more)
         # Whether a holder that is one of several is gone is told by the words of its processes (`runbooks.commands.errands`).
         own = verb in OWN or self._holder != self.run
         return Call(program(), words, data, self.link.host.become, own)
