@@ -18,7 +18,7 @@ from lab.proof.bed import AGAIN, Bed, Outcome, room
 from lab.proof.shell import ShellLink
 from lab.proof.strikes import OPERATIONS, Operation
 from lab.proof.table import OUTCOMES, Effort, Part, Tally, spread
-from lab.proof.tracing import cannot
+from lab.proof.tracing import cannot, recorder
 from rollback.commit import HostWriter
 
 COLUMNS = ("operation", "file operations", "states", *OUTCOMES)
@@ -114,21 +114,7 @@ def recorded(bed: Bed, operation: Operation) -> disk.Recording:
     if not bed.before:
         bed.before, bed.standing["old"] = bed.files(), bed.applied(bed.writer(AGAIN))
     before, log = tree(bed.base), bed.base.parent / "log"
-    words = (
-        "strace",
-        "-f",
-        "-qq",
-        "-y",
-        "-xx",
-        "-s",
-        "1000000",
-        "-e",
-        f"trace={','.join(calls.CALLS)}",
-        "-o",
-        str(log),
-        "-A",
-    )
-    link = ShellLink(bed.project, bed.shell, through=words)
+    link = ShellLink(bed.project, bed.shell, through=recorder(log))
     host = HostWriter(link, str(bed.project), "shop", run=operation.run, who="eve@laptop", state_dir=str(bed.state),
                       plainly=operation in plain.OPERATIONS)  # fmt: skip
     operation.work(host, bed)

@@ -10,7 +10,7 @@ from inventory.errors import RunbookError
 from lab.proof import calls, plain, power
 from lab.proof.bed import Bed
 from lab.proof.shell import ShellLink
-from lab.proof.tracing import cannot
+from lab.proof.tracing import cannot, recorder
 from rollback import door
 from rollback.commit import HostWriter
 from tests.rollback.twins import COMPOSE, DONE, ENV, LEFT, NEW, OLD, twins
@@ -191,20 +191,7 @@ def test_its_effects_are_those_of_the_shell_in_the_same_order(tmp_path, operatio
         bed, log = Bed(tmp_path / f"{plainly}"), tmp_path / f"{plainly}.log"
         bed.make()
         operation.ready(bed)
-        words = (
-            "strace",
-            "-f",
-            "-qq",
-            "-y",
-            "-xx",
-            "-s",
-            "1000000",
-            "-e",
-            f"trace={','.join(calls.CALLS)}",
-            "-o",
-            str(log),
-        )
-        link = ShellLink(bed.project, bed.shell, through=words)
+        link = ShellLink(bed.project, bed.shell, through=recorder(log))
         before = power.tree(bed.base)
         operation.work(
             HostWriter(link, str(bed.project), "shop", run="run-1", who="eve@laptop", state_dir=str(bed.state), plainly=plainly), bed
