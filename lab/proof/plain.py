@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from inventory.errors import RunbookError
 from lab.proof.bed import AGAIN, FIRST, Bed, Outcome, room
 from lab.proof.shell import ShellLink
-from lab.proof.strikes import Operation
+from lab.proof.strikes import Operation, locked, prepared
 from lab.proof.table import Effort, Part, Tally, columns, each, part
 from lab.proof.tracing import cannot
 from rollback.commit import HostWriter
@@ -37,20 +37,16 @@ CALLS = (
 NAMES = {"docker-compose.yml": b"services: {web: {image: b}}\n" * 40, "conf/app.env": b"A=2\n"}
 
 
-def change(bed: Bed, host: HostWriter, name: str = "t-1") -> Transaction:
+def change(bed: Bed, host: HostWriter) -> Transaction:
     """Two files that are replaced, one of them in a folder, and one that was only read."""
     found = host.read([str(bed.project / each) for each in (*NAMES, "old.conf")])
     states = [state for state, _ in found.values()]
     writes = tuple(FileWrite(state, data) for state, data in zip(states, NAMES.values(), strict=False))
-    return Transaction(name, host.run, "conditions", str(bed.project), writes, reads=(states[-1],))
-
-
-def _prepared(bed: Bed) -> None:
-    bed.writer().prepare()
+    return Transaction("t-1", host.run, "conditions", str(bed.project), writes, reads=(states[-1],))
 
 
 def _committed(bed: Bed) -> None:
-    _prepared(bed)
+    prepared(bed)
     host = bed.writer(plainly=True)
     commit(host, bed)
     host.release()
@@ -70,12 +66,6 @@ def undo(host: HostWriter, _bed: Bed) -> None:
     host.undo(made)
 
 
-def _locked(bed: Bed) -> None:
-    host = bed.writer()
-    host.prepare()
-    host.lock()
-
-
 def end(host: HostWriter, _bed: Bed) -> None:
     """A note, and the lock given back, in one exchange."""
     host.note("gate", {"outcome": "pass"}, wait=False)
@@ -83,9 +73,9 @@ def end(host: HostWriter, _bed: Bed) -> None:
 
 
 OPERATIONS = (
-    Operation("plain commit", _prepared, commit),
+    Operation("plain commit", prepared, commit),
     Operation("plain undo", _committed, undo),
-    Operation("plain end", _locked, end),
+    Operation("plain end", locked, end),
 )
 
 

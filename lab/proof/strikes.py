@@ -156,7 +156,8 @@ def strike(bed: Bed, case: Case, *, again: bool = False) -> Outcome:
     return replace(outcome, wrong=wrong)
 
 
-def _locked(bed: Bed) -> HostWriter:
+def locked(bed: Bed) -> HostWriter:
+    """A prepared bed, and its lock taken."""
     host = bed.writer()
     host.prepare()
     host.lock()
@@ -164,13 +165,13 @@ def _locked(bed: Bed) -> HostWriter:
 
 
 def _committed(bed: Bed) -> None:
-    host = _locked(bed)
+    host = locked(bed)
     host.commit(bed.change(host))
 
 
 def _cut(bed: Bed, call: Callable[[str], bool]) -> None:
     """A transaction that was killed before the first call that fits; the lock is gone already, as after `unlock`."""
-    host = _locked(bed)
+    host = locked(bed)
     bed.keep()
     bed.again()
     bed.before, bed.standing["old"] = bed.files(), []
@@ -203,7 +204,8 @@ def _loud(host: HostWriter, _bed: Bed) -> object:
     return host.execute(["sh", "-c", "echo a; echo b"], timeout_s=30, about="up web")
 
 
-def _prepared(bed: Bed) -> None:
+def prepared(bed: Bed) -> None:
+    """A bed with a state folder."""
     bed.writer().prepare()
 
 
@@ -219,25 +221,25 @@ def _end(host: HostWriter, _bed: Bed) -> None:
 
 
 def _undone(bed: Bed) -> None:
-    host = _locked(bed)
+    host = locked(bed)
     host.undo(host.commit(bed.change(host)))
 
 
 OPERATIONS = (
-    Operation("commit", _locked, lambda host, bed: host.commit(bed.change(host))),
+    Operation("commit", locked, lambda host, bed: host.commit(bed.change(host))),
     Operation("undo", _committed, lambda host, _bed: undone(host)),
     Operation("repair that reverts", _between, lambda host, _bed: mend(host), SECOND),
     Operation("repair that finishes", _written, lambda host, _bed: mend(host), SECOND),
     Operation("repair of the journal", _torn, lambda host, _bed: mend(host), SECOND),
     Operation("prepare", lambda _bed: None, lambda host, _bed: host.prepare()),
-    Operation("lock", _prepared, lambda host, _bed: host.lock()),
-    Operation("heartbeat", _locked, lambda host, _bed: host.renew()),
-    Operation("release", _locked, lambda host, _bed: host.release()),
-    Operation("unlock", _locked, lambda host, _bed: host.unlock(FIRST), SECOND),
-    Operation("a command", _locked, _loud),
-    Operation("a journal line", _locked, lambda host, _bed: host.note("gate", {"outcome": "pass"})),
+    Operation("lock", prepared, lambda host, _bed: host.lock()),
+    Operation("heartbeat", locked, lambda host, _bed: host.renew()),
+    Operation("release", locked, lambda host, _bed: host.release()),
+    Operation("unlock", locked, lambda host, _bed: host.unlock(FIRST), SECOND),
+    Operation("a command", locked, _loud),
+    Operation("a journal line", locked, lambda host, _bed: host.note("gate", {"outcome": "pass"})),
     Operation("prune", _undone, lambda host, _bed: host.prune([found.id for found in host.snapshots()])),
-    Operation("the lock with a commit", _prepared, _first_write),
-    Operation("a note with the release", _locked, _end),
+    Operation("the lock with a commit", prepared, _first_write),
+    Operation("a note with the release", locked, _end),
     Operation("reading", _committed, lambda host, bed: bed.change(host)),
 )  # fmt: skip
