@@ -46,7 +46,13 @@ def known_hosts_files(lookup: Any) -> list[Path]:
     """The known_hosts files that an ssh_config names, else the usual ones."""
     user = lookup.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")
     system = lookup.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts")
-    return [Path(word).expanduser() for text in (user, system) for word in shlex.split(text)]
+    return [Path(word).expanduser() for text in (user, system) for word in words(text)]
+
+
+@lru_cache(maxsize=256)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a line that most hosts of a fleet share, as a shell has them. Raises ValueError."""
+    return tuple(shlex.split(text))
 
 
 def read_known_hosts(files: list[Path], name: str) -> tuple[list[paramiko.PKey], list[paramiko.PKey], int]:

@@ -6,7 +6,6 @@ Fabric reads ssh_config, agent and ProxyJump; its habit of accepting unknown hos
 from __future__ import annotations
 
 import io
-import shlex
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from inventory import host_keys
 from inventory.errors import InputError, Unreachable
 from inventory.model import Host
+from inventory.once import Once
 
 if TYPE_CHECKING:
     import paramiko
@@ -25,6 +25,9 @@ OPTIONS = (
     "stricthostkeychecking", "serveraliveinterval", "serveralivecountmax", "compression", "controlmaster",
     "controlpath", "controlpersist", "preferredauthentications",
 )  # fmt: skip
+
+_SETTINGS: Once[Config] = Once(256)
+_PARSED: Once[paramiko.SSHConfig] = Once(256)
 
 
 def open_connection(host: Host, limit_s: float) -> Connection:
@@ -84,12 +87,11 @@ def open_connection(host: Host, limit_s: float) -> Connection:
     return made
 
 
-@lru_cache(maxsize=256)
 def settings(config: paramiko.SSHConfig) -> Config:
     """Fabric's settings, made once for all hosts that share an ssh_config, as a connection only reads them."""
     from fabric import Config
 
-    return Config(ssh_config=config, overrides={"load_ssh_configs": False})
+    return _SETTINGS.get(config, lambda: Config(ssh_config=config, overrides={"load_ssh_configs": False}))
 
 
 @lru_cache(maxsize=1)
@@ -133,7 +135,7 @@ def ssh_config(host: Host) -> paramiko.SSHConfig:
                 f"cannot read the ssh_config {path}", host=host.name, mend="for the practice hosts: ./inv lab.up"
             ) from None
     try:
-        config = parsed_config(text)
+        config = _PARSED.get(text, lambda: parsed(text))
         config.lookup(host.address)
     except (ssh_error(), ValueError, LookupError) as error:
         where = ", ".join(map(str, files)) or "ansible_ssh_common_args"
@@ -141,8 +143,7 @@ def ssh_config(host: Host) -> paramiko.SSHConfig:
     return config
 
 
-@lru_cache(maxsize=256)
-def parsed_config(text: str) -> paramiko.SSHConfig:
+def parsed(text: str) -> paramiko.SSHConfig:
     """An ssh_config; looking hosts up in it changes nothing, so that all hosts with the same one share it."""
     from paramiko import SSHConfig
 
@@ -159,7 +160,7 @@ def arguments(host: Host) -> tuple[list[tuple[str, str]], list[Path]]:
         words = [
             word
             for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")
-            for word in shlex.split(str(host.variables.get(name) or ""))
+            for word in host_keys.words(str(host.variables.get(name) or ""))
         ]
     except ValueError as error:
         raise InputError(f"cannot be split into words: {error}", host=host.name, key="ansible_ssh_common_args", mend="close the quotes") from None  # fmt: skip

@@ -67,6 +67,8 @@ def _place(host: str, project: str) -> Path:
 
 
 def _made(path: Path) -> Path:
+    if path.is_dir():
+        return path
     for each in (*reversed(path.parents), path):
         if not each.is_dir():
             each.mkdir(mode=0o700, exist_ok=True)

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 
 from inventory.errors import InputError
+from inventory.once import Once
 from inventory.secrets import NAMES, Mask
 from runbooks import secret_text
 from runbooks.compose import environment
 from runbooks.compose.model import Stack
 from runbooks.model import Facts
-from runbooks.once import Once
 
 _NAME = re.compile(r"(?i)(?:^|_)(?:user|username|db|database|dbname|name|host|hostname)$")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from inventory.engine import Compose
 from inventory.hooks import Hook
+from inventory.once import Once
 from rollback.model import FileState
 from runbooks import applying, ready, restarts, taken
 from runbooks.book import Phase, PhaseStep
@@ -22,7 +23,6 @@ from runbooks.compose.model import Stack
 from runbooks.compose.patch import lines_before
 from runbooks.draft import Draft, DraftStage
 from runbooks.model import Change, Facts, runs
-from runbooks.once import Once
 from runbooks.plan_model import (
     Baseline,
     HostPlan,

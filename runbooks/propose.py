@@ -9,6 +9,7 @@ from inventory import fleet, hooks
 from inventory.errors import RunbookError
 from inventory.link import Link, Reply
 from inventory.model import Host
+from inventory.once import Once
 from inventory.secrets import Mask
 from rollback.model import FileState
 from runbooks import applying, draft, ground, plan, preflight, requires
@@ -19,7 +20,6 @@ from runbooks.book import Phase
 from runbooks.draft import Draft
 from runbooks.events import HostSurveyed, Sink
 from runbooks.model import Facts
-from runbooks.once import Once
 from runbooks.plan_model import Baseline, HostPlan, Plan
 from runbooks.session import Session
 from runbooks.survey import Survey, states_of, survey

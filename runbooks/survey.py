@@ -17,6 +17,7 @@ from inventory.engine import Compose, absolute
 from inventory.errors import HostFailed, InputError, RunbookError
 from inventory.link import Link
 from inventory.model import Host
+from inventory.once import Once
 from inventory.replies import understood
 from inventory.secrets import Mask
 from inventory.values import frozen
@@ -26,7 +27,6 @@ from runbooks.compose import project
 from runbooks.compose.model import ProjectSpec, Stack
 from runbooks.learning import learn
 from runbooks.model import NO_FACTS, Container, Facts
-from runbooks.once import Once
 from runbooks.programs import Answers, Part, answers, path_line, program
 from runbooks.survey_checks import agree, check, check_folder, check_rendered, parsed
 from runbooks.survey_files import COMPOSE_FILES, OVERRIDES, ROUNDS, default_files, file_stack, project_name

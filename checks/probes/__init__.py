@@ -57,10 +57,10 @@ KINDS: Mapping[str, Kind] = {
 SLACK_S = 10.0
 """Seconds that a round may take besides its slowest probe: starting the programs, and the exchange."""
 OUTPUT_LIMIT = 16384
-_FRAME = re.compile(r"([0-9]{1,9}) ([0-9]{1,3}) ([0-9]{1,12}) ([A-Za-z0-9+/=]*)\Z")
+_FRAME = re.compile(r"([0-9]{1,9}) ([0-9]{1,3}) ([0-9]{1,12}|-) ([A-Za-z0-9+/=]*)\Z")
 
-# Standard input: of each probe a line with its time limit and the number of lines that follow, which are its words as a shell quotes
-# them. All run at once; an answer is "number exit-code milliseconds base64-of-output".
+# Standard input: of each probe a line with its time limit, the number of lines that follow, which are its words as a shell quotes
+# them, and "timed" where it is. All run at once; an answer is "number exit-code milliseconds base64-of-output".
 #
 # The containers are looked up once for all ($1: the project, empty when no probe is asked in one). Who did not answer in
 # time is asked once more: on a host that is busy with all the other probes the asking itself may be what was slow.
@@ -71,26 +71,28 @@ if [ -n "$1" ]; then
     export RUNBOOK_RUNNING
 fi
 one() {
-    limit=$2 number=$1
-    eval "set -- $3"
+    limit=$2 number=$1 timed=$3 took=-
+    eval "set -- $4"
     for time in first second; do
-        begin=$(date +%s%N)
+        [ -z "$timed" ] || begin=$(date +%s%N)
         out=$(timeout "$limit" "$@" 2>&1 </dev/null); code=$?
         case $code in 124 | 143) ;; *) break ;; esac
     done
-    end=$(date +%s%N)
-    case $begin$end in *N*) took=0 ;; *) took=$(( (end - begin) / 1000000 )) ;; esac
+    if [ -n "$timed" ]; then
+        end=$(date +%s%N)
+        case $begin$end in *N*) took=0 ;; *) took=$(( (end - begin) / 1000000 )) ;; esac
+    fi
     printf '%s %s %s %s\n' "$number" "$code" "$took" "${out:+$(printf %s "$out" | tail -c 16384 | base64 | tr -d '\n')}"
 }
 number=0
-while read -r limit lines; do
+while read -r limit lines timed; do
     IFS= read -r words
     while [ "$lines" -gt 1 ]; do
         IFS= read -r line
         words="$words
 $line" lines=$((lines - 1))
     done
-    one "$number" "$limit" "$words" &
+    one "$number" "$limit" "$timed" "$words" &
     number=$((number + 1))
 done
 wait
@@ -143,6 +145,7 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
     if not probes:
         return {}
     asked: dict[tuple[str, ...], float] = {}
+    timed: set[tuple[str, ...]] = set()
     words_of: dict[str, tuple[str, ...]] = {}
     for probe in probes:
         make = KINDS[probe.kind].command
@@ -150,7 +153,9 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
         words_of[probe.name] = words = make(probe, project)
         # Probes that ask the same are asked once.
         asked[words] = max(asked.get(words, 0.0), probe.timeout_s)
-    texts = [_quoted(words, timeout_s) for words, timeout_s in asked.items()]
+        if KINDS[probe.kind].timed:
+            timed.add(words)
+    texts = [_quoted(words, timeout_s, words in timed) for words, timeout_s in asked.items()]
     limit = 2 * max(asked.values()) + SLACK_S
     looked_up = project if any(IN_SERVICE in words for words in asked) else ""
     data = "".join(texts).encode("utf-8", "surrogateescape")
@@ -171,10 +176,10 @@ def _ask_host(link: Link, probes: Sequence[Probe], project: str) -> dict[str, Ju
     return {probe.name: judged(probe) for probe in probes}
 
 
-def _quoted(words: Sequence[str], timeout_s: float) -> str:
+def _quoted(words: Sequence[str], timeout_s: float, timed: bool) -> str:
     """A probe as the program on the host reads it."""
     text = shlex.join(words)
-    return f"{timeout_s:g} {text.count(chr(10)) + 1}\n{text}\n"
+    return f"{timeout_s:g} {text.count(chr(10)) + 1}{' timed' if timed else ''}\n{text}\n"
 
 
 def _answers(text: str) -> dict[int, Answer]:
@@ -187,7 +192,7 @@ def _answers(text: str) -> dict[int, Answer]:
                 output = base64.b64decode(match[4], validate=True).decode("utf-8", "replace")
             except ValueError:
                 continue
-            found[int(match[1])] = Answer(int(match[2]), output, int(match[3]) / 1000)
+            found[int(match[1])] = Answer(int(match[2]), output, None if match[3] == "-" else int(match[3]) / 1000)
     return found
 
 

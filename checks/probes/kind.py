@@ -11,11 +11,11 @@ from inventory.values import frozen
 
 @frozen
 class Answer:
-    """How a probe's program on the host ended: exit code (124: it ran out of time), output, seconds."""
+    """How a probe's program on the host ended: exit code (124: it ran out of time), output, seconds (None: not measured)."""
 
     exit: int
     output: str
-    seconds: float
+    seconds: float | None
 
 
 @frozen
@@ -32,7 +32,8 @@ class Judgement:
 class Kind:
     """A kind of probe: either a program on the host (`command`, `judge`) or a call over the link (`dial`).
 
-    `measures`: it is asked for its value; whether it is well says nothing about a service's health.
+    `measures`: it is asked for its value; whether it is well says nothing about a service's health. `timed`: how long its program
+    takes is a service's answering time; to take the time costs a host two programs.
     """
 
     settings: Mapping[str, str]
@@ -40,6 +41,7 @@ class Kind:
     judge: Callable[[Probe, Answer], Judgement] = lambda _, answer: by_exit(answer)
     dial: Callable[[Link, Probe], Judgement] | None = None
     measures: bool = False
+    timed: bool = True
 
 
 def by_exit(answer: Answer, value: float | None = None) -> Judgement:
@@ -49,7 +51,8 @@ def by_exit(answer: Answer, value: float | None = None) -> Judgement:
     if answer.exit == 0:
         return Judgement(True, answer.seconds, value)
     if answer.exit == 124:
-        return Judgement(False, answer.seconds, detail=f"no answer in {answer.seconds:.1f} s")
+        waited = "" if answer.seconds is None else f" in {answer.seconds:.1f} s"
+        return Judgement(False, answer.seconds, detail=f"no answer{waited}")
     if answer.exit == 125 or "Cannot connect to the Docker daemon" in answer.output:
         return Judgement(None, detail=last)
     return Judgement(False, answer.seconds, detail=last or f"exit {answer.exit}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from inventory import transport
 from inventory.model import Host, Project
+from inventory.once import Once
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(fabric.Connection, "open", opens)
     monkeypatch.setattr(fabric.Connection, "is_connected", True)
     monkeypatch.setattr(transport, "close", lambda _made: None)
-    transport.settings.cache_clear()
+    monkeypatch.setattr(transport, "_SETTINGS", Once())
     return found
 
 
@@ -85,3 +88,26 @@ def test_another_ssh_config_has_settings_of_its_own(tmp_path: Path, opened: list
         (tmp_path / name).write_text(f"Host *\n  User {name}\n")
     made = [reach(opened, host(tmp_path / name)) for name in "ab"]
     assert [each.user for each in made] == ["a", "b"] and made[0].config is not made[1].config
+
+
+def test_settings_are_made_once_however_many_hosts_ask_for_them_in_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[Any]
+) -> None:
+    import fabric
+
+    made, all_ask, init = list[object](), Barrier(8), fabric.Config.__init__
+
+    def slowly(self: Any, *given: Any, **named: Any) -> None:
+        made.append(self)
+        init(self, *given, **named)
+
+    monkeypatch.setattr(fabric.Config, "__init__", slowly)
+    config = transport.parsed(f"Host one\n  User {tmp_path.name}\n")
+
+    def asks(_number: int) -> Any:
+        all_ask.wait(30)
+        return transport.settings(config)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(asks, range(8)))
+    assert len({id(each) for each in found}) == 1 and made == found[:1]

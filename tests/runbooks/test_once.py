@@ -7,11 +7,11 @@ import pytest
 from inventory.connection import LocalLink
 from inventory.errors import InputError
 from inventory.model import Host, Project
+from inventory.once import Once
 from inventory.secrets import MASKED, Mask
 from runbooks import book, draft, learning, propose
 from runbooks import plan as plans
 from runbooks.compose import project
-from runbooks.once import Once
 from tests.runbooks.test_applying import COMPOSE
 
 
