@@ -31,10 +31,15 @@ def program() -> str:
 
 
 @cache
+def common() -> str:
+    """What the programs in Perl share, each of which goes on after it."""
+    return (Path(__file__).parent / "plain" / "common.pl").read_text()
+
+
+@cache
 def plain(verb: str) -> str:
     """The program in Perl that does the plain case of a verb of `PLAIN`."""
-    folder = Path(__file__).parent / "plain"
-    return (folder / "common.pl").read_text() + (folder / PLAIN[verb]).read_text()
+    return common() + (Path(__file__).parent / "plain" / PLAIN[verb]).read_text()
 
 
 class Door:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inventory.link import Link, Reply
-from runbooks import events, propose
+from inventory.link import Call, Link, Reply
+from runbooks import events, look, propose
 from runbooks.ahead import Ahead
 from runbooks.session import Session
 
@@ -33,6 +33,9 @@ def mending(opened: Session, emit: events.Sink) -> propose.Opening:
             mend(name)
             return whole
 
-        return Ahead(link, calls, hear)  # type: ignore[return-value]
+        def joined(reading: Call, timeout_s: float, limit: int) -> Sequence[Reply]:
+            return look.plainly(link, calls[0], reading, timeout_s=timeout_s, limit=limit) if len(calls) == 1 else ()
+
+        return Ahead(link, calls, hear, joined)  # type: ignore[return-value]
 
     return opening
