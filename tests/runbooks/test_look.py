@@ -1,0 +1,319 @@
+"""A host that is opened and read by one process says what the shell's programs say, and leaves to them whatever is not plain."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from inventory import shell
+from inventory.connection import LocalLink
+from inventory.link import Call
+from inventory.model import Host, Project
+from inventory.secrets import Mask
+from lab.proof.bed import Bed
+from lab.proof.shell import ShellLink
+from lab.proof.tracing import cannot, recorder
+from rollback.commit import HostWriter
+from runbooks import look, mending, programs, survey
+from runbooks.session import Session
+from tests.rollback.twins import COMPOSE, ENV, NEW, OLD, twins
+
+__all__ = ["twins"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("perl"), reason="perl is not on this machine")]
+PLAIN = (COMPOSE, OLD, "none")
+LEFT = True
+
+
+def written(twin, name="t-1"):
+    host = twin.prepared()
+    twin.written(host, twin.change(host, {COMPOSE: NEW}, name=name))
+    host.note("gate", {"outcome": "pass"}, wait=False)
+    host.release()
+
+
+def twice(twin):
+    written(twin)
+    written(twin, "a-2")
+
+
+def undone(twin):
+    written(twin)
+    host = twin.host()
+    host.lock(wait=False)
+    host.undo(host.snapshots()[0])
+    host.release()
+
+
+def told_of(twin):
+    host = twin.prepared()
+    host.lock()
+    host.execute(["true"])
+    host.release()
+
+
+def killed(twin):
+    twin.prepared()
+    folder = twin.bed.state / "commands" / "1-1"
+    folder.mkdir()
+    for name in ("unseen", "about", "argv"):
+        (folder / name).touch()
+
+
+def commands(count):
+    def work(twin):
+        twin.prepared()
+        for number in range(count):
+            (twin.bed.state / "commands" / f"1-{number}").mkdir()
+
+    return work
+
+
+def with_file(name, text="x", where="state"):
+    def work(twin):
+        written(twin)
+        path = getattr(twin.bed, where) / name
+        if isinstance(text, str):
+            path.write_text(text)
+        else:
+            text(path)
+
+    return work
+
+
+def files(**texts):
+    def work(twin):
+        for name, text in texts.items():
+            (twin.bed.project / name).write_bytes(text)
+
+    return work
+
+
+def project_is_a_link(twin):
+    twin.bed.project.rename(twin.bed.base / "real")
+    twin.bed.project.symlink_to("real")
+
+
+def state_is_a_link(twin):
+    (twin.bed.base / "kept").mkdir()
+    twin.bed.state.symlink_to("kept")
+
+
+def shared(twin):
+    twin.bed.state.mkdir()
+    twin.bed.state.chmod(0o2770)
+
+
+def modes(twin):
+    for name, mode in ((COMPOSE, 0o4751), (OLD, 0o0)):
+        (twin.bed.project / name).chmod(mode)
+
+
+# world -> (what is done to it, the files that are read, whether it is left to the shell)
+WORLDS = {
+    "a host that is new": (lambda _twin: None, PLAIN, False),
+    "a host that is prepared": (lambda twin: twin.prepared(), PLAIN, False),
+    "a transaction": (written, PLAIN, False),
+    "two transactions": (twice, PLAIN, False),
+    "an undone one": (undone, PLAIN, False),
+    "a command of which somebody was told": (told_of, PLAIN, False),
+    "twenty commands": (commands(20), PLAIN, False),
+    "a state folder behind a link": (state_is_a_link, PLAIN, False),
+    "a state folder that a group shares": (shared, PLAIN, False),
+    "no files": (written, (), False),
+    "an empty file, and one without an end": (files(a=b"", b=b"x: 1"), ("a", "b", COMPOSE), False),
+    "any byte": (files(a=bytes(range(256)) * 9, b=b"\n\n"), ("a", "b"), False),
+    "a file as large as may be": (files(a=b"x" * (2 << 20)), ("a",), False),
+    "odd names": (files(**{"a 'b' $(id) \"c\"": b"1", "größe": b"2", "a\\b": b"3", "-n": b"4"}), ("a 'b' $(id) \"c\"", "größe", "a\\b", "-n"), False),
+    "the same file twice": (written, (COMPOSE, COMPOSE), False),
+    "modes": (modes, (COMPOSE, OLD), False),
+    "what stands beside": (with_file(".compose-runbook.lock.x", where="project"), PLAIN, False),
+    "a folder in the project's": (written, (ENV,), LEFT),
+    "a link": (written, (".env",), LEFT),
+    "a folder": (written, ("conf",), LEFT),
+    "a file that is too large": (files(a=b"x" * ((2 << 20) + 1)), ("a",), LEFT),
+    "the folder above": (written, ("..",), LEFT),
+    "a project behind a link": (project_is_a_link, PLAIN, LEFT),
+    "a project that is gone": (lambda twin: shutil.rmtree(twin.bed.project), PLAIN, LEFT),
+    "another run's lock": (lambda twin: twin.prepared() and twin.host("run-0").lock(), PLAIN, LEFT),
+    "its own lock": (lambda twin: twin.prepared() and twin.host().lock(), PLAIN, LEFT),
+    "a lock that was being renewed": (with_file(".compose-runbook.lock.77", where="project"), PLAIN, LEFT),
+    "a pending transaction": (with_file("pending", "t-0\n"), PLAIN, LEFT),
+    "an empty mark": (with_file("pending", ""), PLAIN, LEFT),
+    "leftovers": (with_file("tmp/x"), PLAIN, LEFT),
+    "half an object": (with_file("objects/.new.7"), PLAIN, LEFT),
+    "half a snapshot": (with_file("snapshots/.t-9.json"), PLAIN, LEFT),
+    "files without a snapshot": (with_file("snapshots/t-9.files"), PLAIN, LEFT),
+    "a snapshot that is a folder": (with_file("snapshots/t-9.json", lambda path: path.mkdir()), PLAIN, LEFT),
+    "a snapshot that is a link": (with_file("snapshots/t-9.json", lambda path: path.symlink_to("t-1.json")), PLAIN, LEFT),
+    "a command of which nobody was told": (killed, PLAIN, LEFT),
+    "many commands": (commands(21), PLAIN, LEFT),
+    "a journal that is cut off": (with_file("journal", '{"a":1}\n{"b'), PLAIN, LEFT),
+    "a journal that ends with an empty line": (with_file("journal", '{"a":1}\n\n'), PLAIN, LEFT),
+    "a journal with a long line": (with_file("journal", "x" * (1 << 16) + "\n"), PLAIN, LEFT),
+    "a journal without a line": (with_file("journal", ""), PLAIN, False),
+    "a journal of one line": (with_file("journal", '{"a":1}\n'), PLAIN, False),
+    "a journal that is long": (with_file("journal", '{"a":1}\n' * 20000), PLAIN, False),
+    "a journal that is a folder": (with_file("journal", lambda path: (path.unlink(), path.mkdir())), PLAIN, LEFT),
+}  # fmt: skip
+
+
+def asked(twin, names, link=None):
+    """The calls of an opening and of a reading, and the link that they are for."""
+    host = twin.host()
+    (opening,) = host.opening()
+    data = "".join(programs.path_line(f"{twin.bed.project}/{name}") for name in names).encode()
+    return link or host.link, opening, Call(programs.program("survey"), (str(twin.bed.project), look.FILES), data)
+
+
+def plainly(link, opening, reading):
+    return look.plainly(link, opening, reading, timeout_s=60, limit=1 << 26)
+
+
+def told(twin, replies):
+    """What was said, without what is another's at another moment."""
+    return [
+        (reply.exit, re.sub(rb"(clock|free) [0-9]+", rb"\1 N", twin.told(reply.out.decode("latin-1")).encode("latin-1")))
+        for reply in replies
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_it_says_what_the_programs_of_the_shell_say_or_nothing(twins, world):
+    make, names, left = WORLDS[world]
+    one, two = twins
+    for twin in twins:
+        make(twin)
+    before = one.all()
+    found = plainly(*asked(one, names))
+    if left:
+        assert found == ()
+        assert {path: entry for path, entry in one.all().items() if path in before and "codes" not in path} == {
+            path: entry for path, entry in before.items() if "codes" not in path
+        }
+        return
+    link, *both = asked(two, names)
+    other = link.together(both)
+    assert told(one, found) == told(two, other)
+    assert one.all().keys() - {"BED/codes"} == two.all().keys() - {"BED/codes"}
+    for path in (".", "objects", "snapshots", "tmp", "commands"):
+        ones, twos = ((twin.bed.state / path).stat() for twin in twins)
+        assert (ones.st_mode, ones.st_uid, ones.st_gid) == (twos.st_mode, twos.st_uid, twos.st_gid)
+    assert one.host().heard(found[:1]) and two.host().heard(other[:1])
+
+
+@pytest.mark.skipif(bool(cannot()), reason=cannot())
+def test_a_state_folder_that_it_makes_is_synced_as_the_shell_does_it_before_anything_is_kept_in_it(tmp_path):
+    found = []
+    for name in ("one", "two"):
+        bed, log = Bed(tmp_path / name), tmp_path / f"{name}.log"
+        bed.make()
+        state = bed.base / "var" / "lib" / "state"
+        link = ShellLink(bed.project, bed.shell, through=recorder(log))
+        host = HostWriter(link, str(bed.project), "shop", run="run-1", who="e@l", state_dir=str(state))
+        (opening,) = host.opening()
+        if name == "one":
+            assert plainly(link, opening, Call(programs.program("survey"), (str(bed.project), look.FILES)))
+        else:
+            link.together([opening])
+        calls = re.findall(r"(fsync|mkdir)\((?:\d+<)?\"?((?:\\x[0-9a-f]{2})+)", log.read_text())
+        paths = [(call, bytes.fromhex(path.replace("\\x", "")).decode()) for call, path in calls]
+        assert paths[-1] == ("mkdir", f"{state}/commands")
+        found.append([path.replace(str(bed.base), "BED") for call, path in paths if call == "fsync"])
+    assert found[0] == found[1]
+    assert found[0][:4] == ["BED/var/lib/state", "BED/var/lib", "BED/var", "BED"] and found[0][-1] == "/"
+
+
+# A perl that is none, or says something else; PATH with a part that leads into the project's folder.
+STRANGE = {
+    "it is not there": "exit 127; ",
+    "it says nothing": "exit 0; ",
+    "it says something": "echo 5; exit 0; ",
+    "it says too little": "echo 500000; echo clock 1; exit 0; ",
+    "it is killed": "kill -9 $$; ",
+    "it leaves all": "exit 100; ",
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_where_perl_is_strange_the_programs_of_the_shell_are_asked(twins, case):
+    one = twins[0]
+    written(one)
+    one.perl(STRANGE[case])
+    found, link = surveyed(one)
+    assert (
+        found.states[str(one.bed.project / COMPOSE)].sha256 and link.exchanges == 3
+    )  # of this link two are one exchange
+
+
+def surveyed(twin):
+    """A survey as `migrate` makes it, and its link."""
+    host = Host("here", "here", Project(str(twin.bed.project), state_dir=str(twin.bed.state)), connection="local")
+    link = twin.host().link
+    session = Session(None, Mask(), "e@l", "run-9", {"here": link})
+    session.__dict__["_hosts"] = {"here": host}
+    opening = mending.mending(session, lambda _event: None)
+    return survey.survey(opening("here", link), host, Mask(), engine=False), link
+
+
+def test_a_plain_host_is_opened_and_read_by_one_program(twins):
+    one = twins[0]
+    written(one)
+    one.bed.project.joinpath(".env").unlink()
+    found, link = surveyed(one)
+    assert found.states[str(one.bed.project / COMPOSE)].sha256 and link.exchanges == 1
+    assert one.codes.read_text().split()[-1] == "0"
+
+
+@pytest.mark.parametrize("path", [".:{}", ":{}", "{}:", "a:{}"])
+def test_a_path_that_leads_into_the_project_is_left_to_who_can_do_without(twins, path):
+    one = twins[0]
+    written(one)
+    tools = f"{one.bed.base / 'bin'}:/usr/bin:/bin"
+    before = one.codes.read_text()
+    link, *both = asked(one, PLAIN, ShellLink(one.bed.project, more={"PATH": path.format(tools)}))
+    assert plainly(link, *both) == () and one.codes.read_text() == before
+
+
+def test_a_file_that_becomes_a_link_meanwhile_is_not_read(twins):
+    """The link is swapped in between the look at a file and its opening, as a container can."""
+    one = twins[0]
+    secret = one.bed.base / "secret"
+    secret.write_text("of another folder")
+    text = look.text().replace("-f _ && sysopen", f"-f _ && (unlink($_[0]), symlink('{secret}', $_[0])) && sysopen", 1)
+    assert text != look.text()
+    link, opening, _ = asked(one, ())
+    reply = link.run(programs.program("look"), text, *opening.args[1:5], f"{one.bed.project}/{COMPOSE}")
+    assert (reply.exit, reply.out) == (100, b"")
+
+
+def test_a_pipe_is_left_and_not_waited_for(twins):
+    os.mkfifo(twins[0].bed.project / "p")
+    assert plainly(*asked(twins[0], ("p",))) == ()
+
+
+def test_what_becomes_root_and_what_asks_the_engine_is_not_for_it(twins):
+    link, opening, reading = asked(twins[0], PLAIN)
+    for other in (
+        Call(reading.program, reading.args, reading.data, become=True),
+        Call(reading.program, (reading.args[0], "shop"), reading.data),
+        Call("echo", reading.args, reading.data),
+    ):
+        assert plainly(link, opening, other) == () and link.exchanges == 0
+
+
+def test_it_is_strict_and_has_nothing_to_warn_of():
+    words = ["perl", "-Mstrict", "-wc"]
+    done = subprocess.run(words, input=look.text(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "- syntax OK\n")
+
+
+def test_a_kept_shell_has_it_as_a_function_and_this_machine_as_a_program(tmp_path):
+    """Shorter, it would be a shell of its own each time."""
+    assert len(programs.program("look")) > shell.INLINE
+    reply = LocalLink(Host("here", "here", Project(str(tmp_path)), connection="local"), Mask()).run(
+        programs.program("look"), 'print "@ARGV"', "a b", "c"
+    )
+    assert (reply.exit, reply.out) == (0, b"a b c")
