@@ -56,7 +56,7 @@ class Door:
         self.link, self.project_dir, self.run = link, project_dir, records.word(run, "run")
         self._holder = records.word(holder or run, "run")
         self.who = re.sub(r"[^A-Za-z0-9._@:+-]", "_", who)
-        self._named, self._plainly = state_dir, plainly
+        self._named, self.plainly = state_dir, plainly
         self.state_dir = state_dir or f"{SHARED}/{records.word(project_name, 'project name')}"
         self.project_name, self.head = project_name, ""
         self._queued: list[tuple[str, bytes]] = []
@@ -75,7 +75,7 @@ class Door:
         return ""
 
     def _as_call(self, verb: str, data: bytes = b"") -> Call:
-        more = (plain(verb),) if self._plainly and verb in PLAIN else ()
+        more = (plain(verb),) if self.plainly and verb in PLAIN else ()
         words = (verb, self.state_dir, self.project_dir, self._holder, self.who, *more)
         # Whether a holder that is one of several is gone is told by the words of its processes (`runbooks.commands.errands`).
         own = verb in OWN or self._holder != self.run

@@ -33,10 +33,8 @@ def plainly(link: Link, opening: Call, reading: Call, *, timeout_s: float, limit
     _, state, project, run, who, *_ = opening.args
     if (reading.program, reading.args) != (programs.program("survey"), (project, FILES)) or reading.become:
         return ()
-    paths = reading.data.decode("utf-8", "surrogateescape").split("\n")[:-1]
-    reply = link.run(
-        programs.program("look"), text(), state, project, run, who, *paths, timeout_s=timeout_s, limit=limit
-    )
+    words = (text(), state, project, run, who)
+    reply = link.run(programs.program("look"), *words, data=reading.data, timeout_s=timeout_s, limit=limit)
     length = _LENGTH.match(reply.out)
     if reply.exit != DONE or length is None:
         return ()

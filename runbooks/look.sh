@@ -6,6 +6,6 @@
 # container has put into the folder of the project, and the shell's programs know how to do without such a part.
 case :$PATH: in *:[!/]*) exit 100 ;; esac
 command -v perl >/dev/null 2>&1 || exit 100
-PERL5OPT=''
-export PERL5OPT
+PERL5OPT='' LC_ALL=C
+export PERL5OPT LC_ALL
 exec perl -C0 -e "$@"

@@ -34,7 +34,9 @@ def mending(opened: Session, emit: events.Sink) -> propose.Opening:
             return whole
 
         def joined(reading: Call, timeout_s: float, limit: int) -> Sequence[Reply]:
-            return look.plainly(link, calls[0], reading, timeout_s=timeout_s, limit=limit) if len(calls) == 1 else ()
+            if not writer.plainly:
+                return ()
+            return look.plainly(link, calls[0], reading, timeout_s=timeout_s, limit=limit)
 
         return Ahead(link, calls, hear, joined)  # type: ignore[return-value]
 

@@ -14,13 +14,16 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from inventory.errors import RunbookError
+from inventory.link import Call
 from lab.proof.bed import AGAIN, FIRST, Bed, Outcome, room
 from lab.proof.shell import ShellLink
 from lab.proof.strikes import Operation, locked, prepared
 from lab.proof.table import Effort, Part, Tally, columns, each, part
 from lab.proof.tracing import cannot
 from rollback.commit import HostWriter
+from rollback.journal import FIRST as FIRST_HASH
 from rollback.model import FileWrite, Transaction
+from runbooks import look, programs
 
 TITLE = "The plain cases, struck at each of their system calls"
 COLUMNS = columns("operation", "struck")
@@ -31,7 +34,7 @@ FAULTS = {
 }
 CALLS = (
     "openat", "read", "write", "lseek", "close", "fsync", "rename", "unlink", "mkdir", "rmdir", "symlink", "readlink", "fchmod", "fchown",
-    "chdir", "flock", "newfstatat", "access", "pipe2", "clone", "dup2", "fcntl", "wait4", "execve", "exit_group",
+    "chdir", "flock", "newfstatat", "access", "getdents64", "statfs", "pipe2", "clone", "dup2", "fcntl", "wait4", "execve", "exit_group",
 )  # fmt: skip
 """What it can be struck at: all that it says to the system, but for memory."""
 NAMES = {"docker-compose.yml": b"services: {web: {image: b}}\n" * 40, "conf/app.env": b"A=2\n"}
@@ -72,10 +75,29 @@ def end(host: HostWriter, _bed: Bed) -> None:
     host.release()
 
 
+def read(host: HostWriter, bed: Bed) -> None:
+    """Opens a host and reads two files of it, in one exchange; in one more where it is not plain. What is said then is true."""
+    (opening,) = host.opening()
+    paths = [str(bed.project / name) for name in ("docker-compose.yml", "old.conf")]
+    data = "".join(map(programs.path_line, paths)).encode()
+    reading = Call(programs.program("survey"), (str(bed.project), look.FILES), data)
+    found = look.plainly(host.link, opening, reading, timeout_s=60, limit=1 << 26) if host.plainly else ()
+    *first, last = found or host.link.together([opening, reading])
+    bytes_of = programs.answers(last.out, "here").files
+    if not host.heard(first) or bytes_of != {path: Path(path).read_bytes() for path in paths}:
+        raise AssertionError(f"what was said is not so: {first}, {last}")
+    head, snapshots = host.prepare().head, host.snapshots()
+    events = host.journal()
+    if (head, snapshots) != (events[-1].hash if events else FIRST_HASH, host.snapshots()) or host.recover():
+        raise AssertionError(f"what was said of the state is not so: {head}, {snapshots}")
+
+
 OPERATIONS = (
     Operation("plain commit", prepared, commit),
     Operation("plain undo", _committed, undo),
     Operation("plain end", locked, end),
+    Operation("plain reading of a host that is new", lambda _bed: None, read),
+    Operation("plain reading", _committed, read),
 )
 
 

@@ -105,7 +105,7 @@ def test_what_the_proof_once_found_is_mended(bed, case):
 @pytest.mark.skipif(not EXHAUSTIVE, reason="the whole test run does the proof in its short form")
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
-    ("name", "least"), [("calls", 800), ("plain", 600), ("power", 700), ("worlds", 250), ("exchanges", 60)]
+    ("name", "least"), [("calls", 800), ("plain", 900), ("power", 700), ("worlds", 250), ("exchanges", 60)]
 )
 def test_wherever_it_is_struck_every_host_is_whole_and_no_file_is_lost(name, least, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path / "controller"))
