@@ -29,7 +29,7 @@ _WRONG = {
 
 @cache
 def program(name: str) -> str:
-    """The text of one of the programs: `survey`, `ask` or `verify`."""
+    """The text of one of the programs beside this file, by its name without `.sh`."""
     return (Path(__file__).parent / f"{name}.sh").read_text()
 
 

@@ -1,8 +1,9 @@
-# What the plain cases share. Two verbs of host.sh are each done by one process where the host has Perl and nothing is out of the
+# What the plain cases share. Verbs of host.sh are each done by one process where the host has Perl and nothing is out of the
 # ordinary, as to start some thirty programs takes a host longer than all that they do.
-#   perl -e PROGRAM STATE_DIR PROJECT_DIR RUN WHO        data on standard input; PROGRAM: this, then commit.pl or end.pl
+#   perl -e PROGRAM STATE_DIR PROJECT_DIR RUN WHO        data on standard input; PROGRAM: this, then commit.pl, end.pl or runbooks/look.pl
 # Answer and effects are those of host.sh, in its order. Exit codes: 0, 12, 14 as of host.sh. 100: it is not plain; nothing but the
-# lock is written, and the answer is the header of the data, of which no more was read (empty: nothing was read). 101: a file
+# lock is written, and the answer is the header of the data, of which no more was read (empty: nothing was read); of what only
+# reads, look.pl says itself what it leaves. 101: a file
 # could not be written, the answer says which, and what was begun is to be taken back: it never does that, and never mends.
 our ($state, $project, $run, $who) = @ARGV;
 our ($objects, $journal, $lock) = ("$state/objects", "$state/journal", "$project/.compose-runbook.lock");

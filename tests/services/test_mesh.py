@@ -137,6 +137,7 @@ def test_more_than_the_rate_is_refused_with_429(tmp_path: Path) -> None:
         servers.until(asked)
 
 
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not here")
 def test_what_speaks_no_http_goes_through_as_it_is(tmp_path: Path) -> None:
     with ExitStack() as held:
         mesh = Mesh(tmp_path, held, Port(8000, "tcp"))
