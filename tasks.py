@@ -29,7 +29,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
 
 gc.set_threshold(500_000, 20, 100)
 # A command makes many small values that stay until its end: with Python's own 700, a plan of a long file searches all of
-# them for garbage hundreds of times, a third of its time; with 50,000 a plan of a thousand stacks a fifth of its.
+# them for garbage hundreds of times, a third of its time; with 50,000 a run on 800 hosts, each with a stack of its own, a fifth of its.
 
 
 def namespace() -> Collection:

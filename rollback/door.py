@@ -18,7 +18,7 @@ DONE, DRIFT, LOCKED, REFUSED, NO_STATE, PENDING = 0, 10, 11, 12, 13, 14
 JOINED = {("lock", "commit"), ("note", "release")}
 """Verbs that one start of the program does, where one follows the other: a start costs a host as much as two other programs."""
 PLAIN = {"lock+commit": "commit.pl", "note+release": "end.pl"}
-"""Verbs whose plain case one process does, where the host has Perl (decision 0021)."""
+"""Verbs whose plain case one process does, where the host has Perl (decision 0024)."""
 OWN = ("execute", "renew")
 """Verbs that are a process of their own: the number of one stands in a name that is made once, or is never written over."""
 _OWNER = re.compile(r"locked ([0-9]{1,12}) run=(\S+) who=(\S+) since=([0-9]{1,11}) renewed=([0-9]{1,11})(?![0-9])")

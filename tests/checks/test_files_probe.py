@@ -33,6 +33,19 @@ def test_files_that_are_as_written_are_well_and_another_byte_is_told(tmp_path):
     assert sample(digests).ok is False and "is there" in sample(digests).detail
 
 
+def test_how_long_it_takes_is_no_answering_time_and_is_not_measured(tmp_path):
+    """What is timed beside it still is."""
+    (tmp_path / "a").write_text("a")
+    asked = [
+        Probe("files", "written", "", {"sha256": {str(tmp_path / "a"): hashlib.sha256(b"a").hexdigest()}}),
+        Probe("files", "gone", "", {"sha256": {str(tmp_path / "b"): "0" * 64}}),
+        Probe("command", "timed", "", {"command": ["true"], "on_host": True}),
+    ]
+    written, gone, timed = round_(LocalLink(HOST), asked, "shop")
+    assert (written.ok, written.latency_s, gone.ok, gone.latency_s) == (True, None, False, None)
+    assert timed.ok and timed.latency_s is not None
+
+
 def test_a_file_that_is_gone_is_not_well(tmp_path):
     assert sample({str(tmp_path / "none"): "0" * 64}).ok is False
 
